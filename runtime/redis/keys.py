@@ -1,0 +1,58 @@
+"""Every key and channel that the pool uses, built here and nowhere else.
+
+The contract's keys carry no braces. Those beside a queue `Q` carry the tag `{Q}`, so that all
+of one queue's keys would share a slot.
+
+| key | type | holds | expires | written by |
+|---|---|---|---|---|
+| `Q` | LIST | waiting tasks, the head first | never | producers, release, reclaim |
+| `{Q}:inflight:<holder>` | LIST | tasks a worker holds, oldest first | never | take, settle, release, reclaim |
+| `{Q}:leases` | HASH | holder → `<pulse> <slots>` | never; a dead holder's field is removed | renew, reclaim, leave |
+| `{Q}:holders` | ZSET | holder → last renewal, ms of the server's clock | never; pruned | renew, forget, leave |
+| `{Q}:settled:<holder>` | STRING | number of the last settled batch | 1 h | settle |
+| `{Q}:dead` | STREAM | dead letters | never | settle, reclaim |
+| `brain:task:<id>:result` | STRING | the result's JSON | 3600 s | settle, reclaim |
+| `brain:worker:<id>:heartbeat` | STRING | the heartbeat's JSON | 60 s | heartbeat |
+"""
+
+from typing import Final
+
+CLUSTER_QUEUE: Final = "brain:cluster_tasks"
+MISSION_QUEUE: Final = "brain:mission_tasks"
+RESULTS_CHANNEL: Final = "brain:task_results"
+HEARTBEAT_PATTERN: Final = "brain:worker:*:heartbeat"
+
+
+def result(task_id: str) -> str:
+    """Return the key of a task's result; also the channel on which just that result is published."""
+    return f"brain:task:{task_id}:result"
+
+
+def heartbeat(worker_id: str) -> str:
+    """Return the key of a worker's heartbeat."""
+    return f"brain:worker:{worker_id}:heartbeat"
+
+
+def inflight(queue: str, holder: str) -> str:
+    """Return the key of the list of tasks that one holder has taken from a queue."""
+    return f"{{{queue}}}:inflight:{holder}"
+
+
+def leases(queue: str) -> str:
+    """Return the key of a queue's leases."""
+    return f"{{{queue}}}:leases"
+
+
+def holders(queue: str) -> str:
+    """Return the key of the holders that may still own an inflight list of a queue."""
+    return f"{{{queue}}}:holders"
+
+
+def settled(queue: str, holder: str) -> str:
+    """Return the key of the number of a holder's last settled batch."""
+    return f"{{{queue}}}:settled:{holder}"
+
+
+def dead(queue: str) -> str:
+    """Return the key of a queue's dead letters."""
+    return f"{{{queue}}}:dead"
