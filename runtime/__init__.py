@@ -1,1 +1,37 @@
-"""Where it runs."""
+"""Where it runs: everything that touches the outside.
+
+| where | what |
+|---|---|
+| `task_queue` | `TaskQueue`, the producer's side |
+| `session` | what an open `TaskQueue` holds: connections, and who waits |
+| `outgoing` | what it sends: tasks checked, encoded, in batches |
+| `waiters` | waiting for results without polling |
+| `errors` | what is raised on purpose |
+| `redis` | the Redis broker: keys, scripts, connections, leases |
+| `embedded` | private servers, for running without any configuration |
+| `brain` | BRAiN's own handlers |
+
+Importing this package alone imports none of that: the names below are looked up at first use.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any, Final
+
+if TYPE_CHECKING:
+    from runtime.task_queue import TaskQueue
+
+__all__ = ["TaskQueue"]
+
+_HOMES: Final = {"TaskQueue": "runtime.task_queue"}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = getattr(import_module(_HOMES[name]), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -6,9 +6,9 @@ of one queue's keys would share a slot.
 | key | type | holds | expires | written by |
 |---|---|---|---|---|
 | `Q` | LIST | waiting tasks, the head first | never | producers, release, reclaim |
-| `{Q}:inflight:<holder>` | LIST | tasks a worker holds, oldest first | never | take, settle, release, reclaim |
-| `{Q}:leases` | HASH | holder → `<pulse> <slots>` | never; a dead holder's field is removed | renew, reclaim, leave |
-| `{Q}:holders` | ZSET | holder → last renewal, ms of the server's clock | never; pruned | renew, forget, leave |
+| `{Q}:inflight:<holder>` | LIST | tasks a worker holds, oldest first | never | take and all below |
+| `{Q}:leases` | HASH | holder → `<pulse> <slots>` | never | renew, reclaim, leave |
+| `{Q}:holders` | ZSET | holder → last renewal, ms | never | renew, forget, leave |
 | `{Q}:settled:<holder>` | STRING | number of the last settled batch | 1 h | settle |
 | `{Q}:dead` | STREAM | dead letters | never | settle, reclaim |
 | `brain:task:<id>:result` | STRING | the result's JSON | 3600 s | settle, reclaim |
@@ -24,7 +24,7 @@ HEARTBEAT_PATTERN: Final = "brain:worker:*:heartbeat"
 
 
 def result(task_id: str) -> str:
-    """Return the key of a task's result; also the channel on which just that result is published."""
+    """Return the key of a task's result, and the channel on which just that one is published."""
     return f"brain:task:{task_id}:result"
 
 

@@ -1,0 +1,67 @@
+"""Who acts: the worker's tree of actors, the handler registry, and what they need of a server.
+
+Knows no server, no environment and no command line; runs on asyncio and on trio.
+
+| module | what is there |
+|---|---|
+| `worker`, `tree` | `Worker`: its life; the wiring of its actors |
+| `fetcher`, `fetch_policy` | takes tasks; decides how many |
+| `executor` | runs handlers |
+| `publisher`, `answers` | tells the server how tasks ended; composes what it is told |
+| `janitor`, `death_watch`, `recovery` | recovers the tasks of the dead; who is dead; what becomes |
+| `lease_keeper`, `heartbeat`, `drain` | after a lapse; signs of life; the end, in order |
+| `handlers`, `payloads`, `context`, `control` | what writers of handlers use |
+| `broker` | `Broker` and `Session`: what the actors need of a server |
+| `state`, `ledger`, `settings`, `surroundings` | what the actors share and go by |
+"""
+
+from actors.broker import (
+    Broker,
+    BrokerError,
+    LeaseLapsedError,
+    Look,
+    Member,
+    Recovery,
+    RefusedError,
+    Session,
+    Settled,
+    Settlement,
+    UnreachableError,
+)
+from actors.context import Context
+from actors.control import Backoff, Reject, Retry
+from actors.death_watch import Timing
+from actors.handlers import Handler, HandlerError, Handlers
+from actors.settings import WorkerSettings
+from actors.state import RunningTask, Statistics
+from actors.surroundings import Surroundings
+from actors.worker import Identity, Worker, WorkerError
+
+__all__ = [
+    "Backoff",
+    "Broker",
+    "BrokerError",
+    "Context",
+    "Handler",
+    "HandlerError",
+    "Handlers",
+    "Identity",
+    "LeaseLapsedError",
+    "Look",
+    "Member",
+    "Recovery",
+    "RefusedError",
+    "Reject",
+    "Retry",
+    "RunningTask",
+    "Session",
+    "Settled",
+    "Settlement",
+    "Statistics",
+    "Surroundings",
+    "Timing",
+    "UnreachableError",
+    "Worker",
+    "WorkerError",
+    "WorkerSettings",
+]

@@ -1,0 +1,126 @@
+"""From an outcome to what the broker stores: the answer's JSON and the dead letter."""
+
+from datetime import datetime
+from typing import assert_never
+
+import msgspec
+
+from actors.broker import Settlement
+from messages import (
+    DeadLetter,
+    Delivery,
+    Failed,
+    MalformedTaskError,
+    Outcome,
+    Reason,
+    Rejected,
+    Released,
+    Result,
+    Run,
+    Succeeded,
+    Task,
+    encode_result,
+    encode_value,
+)
+
+
+def settlement(outcome: Outcome, worker_id: str, now: datetime) -> Settlement | None:
+    """Return how an outcome ends its task, or None if the task is given back."""
+    match outcome:
+        case Succeeded(delivery, run, value):
+            result = _result(delivery.task, run, worker_id, now, value, success=True)
+            return Settlement(delivery.raw, delivery.task.id, result)
+        case Failed(delivery, run, error, error_type):
+            result = _failure(delivery.task, run, worker_id, now, error, error_type)
+            return Settlement(delivery.raw, delivery.task.id, result)
+        case Rejected(delivery, run, reason, error):
+            task = delivery.task if isinstance(delivery, Delivery) else None
+            malformed = None if isinstance(delivery, Delivery) else delivery.error
+            return rejection(delivery.raw, task, malformed, reason, error, worker_id, now, run=run)
+        case Released():
+            return None
+        case _:
+            assert_never(outcome)
+
+
+def rejection(  # noqa: PLR0913 - the parts of a dead letter
+    raw: bytes,
+    task: Task | None,
+    malformed: MalformedTaskError | None,
+    reason: Reason,
+    error: str,
+    worker_id: str,
+    now: datetime,
+    *,
+    run: Run | None = None,
+    deaths: int | None = None,
+) -> Settlement:
+    """Return the end of a task that can't be run: a dead letter, and an answer if it has an id."""
+    source = task or malformed
+    task_id, task_type = None, None
+    if task is not None:
+        task_id, task_type = task.id, task.type
+    elif malformed is not None:
+        task_id, task_type = malformed.task_id, malformed.task_type
+    dead = DeadLetter(
+        raw=raw,
+        reason=reason,
+        error=error,
+        worker_id=worker_id,
+        time=now,
+        task_id=task_id,
+        task_type=task_type,
+        attempts=task.attempt if task is not None and run is not None else 0,
+        deaths=deaths if deaths is not None else (task.deaths if task is not None else 0),
+    )
+    if source is None or task_id is None:
+        return Settlement(raw, None, None, dead)
+    if task is not None:
+        body = _failure(task, run, worker_id, now, error, reason.value)
+    else:
+        body = encode_result(
+            Result(
+                task_id=task_id,
+                worker_id=worker_id,
+                timestamp=now,
+                success=False,
+                result=_error(error, reason.value),
+                type=task_type or "",
+                attempt=1,
+            )
+        )
+    return Settlement(raw, task_id, body, dead)
+
+
+def _failure(  # noqa: PLR0913, PLR0917 - the parts of a failure
+    task: Task, run: Run | None, worker_id: str, now: datetime, error: str, error_type: str
+) -> bytes:
+    return _result(task, run, worker_id, now, bytes(_error(error, error_type)), success=False)
+
+
+def _error(error: str, error_type: str) -> msgspec.Raw:
+    return msgspec.Raw(encode_value({"error": error, "error_type": error_type}))
+
+
+def _result(  # noqa: PLR0913 - the parts of an answer
+    task: Task, run: Run | None, worker_id: str, now: datetime, value: bytes, *, success: bool
+) -> bytes:
+    started_at, duration_ms, queue_ms = None, None, None
+    if run is not None:
+        started_at = run.started_at
+        duration_ms = round(run.duration * 1000, 3)
+        queue_ms = round((started_at - task.created_at).total_seconds() * 1000, 3)
+    return encode_result(
+        Result(
+            task.id,
+            worker_id,
+            now,
+            success,
+            msgspec.Raw(value),
+            task.type,
+            task.attempt,
+            started_at,
+            duration_ms,
+            queue_ms,
+        )
+    )

@@ -1,0 +1,163 @@
+"""What the actors need of a queue server: a Protocol small enough to read in a minute.
+
+A `Broker` is shared; each worker joins it and gets a `Session` of its own, under which it holds
+tasks. Every method of a session either happens or doesn't; when it can't be known which, it
+raises `UnreachableError`, and the worker looks at what it holds.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager
+from enum import Enum
+from typing import Protocol
+
+from attrs import field, frozen
+
+from messages import DeadLetter
+
+
+class BrokerError(Exception):
+    """Base of what a session raises; its text is one sentence for people."""
+
+
+class UnreachableError(BrokerError):
+    """No answer came: the call may have happened or not."""
+
+
+class RefusedError(BrokerError):
+    """The server answered that it won't: nothing happened."""
+
+
+class LeaseLapsedError(RefusedError):
+    """The server knows no lease of this holder, so it may take nothing."""
+
+
+@frozen
+class Member:
+    """A worker, as the broker sees it.
+
+    Attributes:
+        worker_id: its name for people.
+        holder: `<worker_id>#<random per start>`; owns the inflight lists.
+        slots: how many tasks it can run at once.
+        queues: what it serves.
+        running: the tasks that run now, as id of the event loop's task → task id; called from
+            another thread, to name the task that blocks the loop.
+    """
+
+    worker_id: str
+    holder: str
+    slots: int
+    queues: tuple[str, ...]
+    running: Callable[[], Mapping[int, str]] = field(eq=False, default=dict)
+
+
+@frozen(eq=False)
+class Settlement:
+    """How one held task ends.
+
+    Attributes:
+        raw: the task's bytes in the inflight list.
+        task_id: whom to answer, or None if no id could be read.
+        result: the answer's JSON, or None if no id could be read.
+        dead: the dead letter to write, or None if the task was run.
+    """
+
+    raw: bytes
+    task_id: str | None
+    result: bytes | None
+    dead: DeadLetter | None = None
+
+
+class Settled(Enum):
+    """What became of a settlement."""
+
+    DONE = "done"
+    STALE = "stale"
+    """The task was no longer ours: another worker has it, and answers (I2)."""
+    FAILED = "failed"
+    """The server refused this one; it is still held, and can be settled again."""
+
+
+@frozen
+class Look:
+    """What the Janitor sees of a queue's holders.
+
+    Attributes:
+        leases: holder → its pulse, a value that changes at each renewal.
+        slots: holder → how many tasks it can run at once.
+        unleased: holders that own no lease → whether they still own tasks.
+    """
+
+    leases: Mapping[str, str]
+    slots: Mapping[str, int]
+    unleased: Mapping[str, bool]
+
+
+@frozen(eq=False)
+class Recovery:
+    """What a dead holder's task becomes.
+
+    Attributes:
+        raw: its bytes in the dead holder's inflight list.
+        requeue: the bytes that go to the head of the queue, or None if it is buried.
+        bury: how it ends instead, or None if it is requeued.
+    """
+
+    raw: bytes
+    requeue: bytes | None = None
+    bury: Settlement | None = None
+
+
+class Session(Protocol):
+    """One worker's dealings with the server, from joining to leaving."""
+
+    def fresh(self) -> bool:
+        """Say whether the lease is known to live, so that a task may be taken or begun."""
+
+    async def lapsed(self) -> None:
+        """Wait until the lease is found to have stopped and been renewed."""
+
+    def verified(self) -> None:
+        """Say that the worker has compared what it runs with what it still holds."""
+
+    async def take(self, queue: str, limit: int) -> list[bytes]:
+        """Take up to `limit` tasks that wait now, oldest first."""
+
+    async def wait(self, queues: Sequence[str]) -> list[tuple[str, bytes]]:
+        """Wait for a task, and take it; a few seconds at most, and until `wake`."""
+
+    def wake(self) -> None:
+        """Make a `wait`, under way or to come, return soon."""
+
+    async def held(self, queue: str) -> list[bytes]:
+        """Read what this worker holds by the server's account, oldest first."""
+
+    async def settle(self, queue: str, batch: Sequence[Settlement]) -> list[Settled]:
+        """End tasks, each wholly or not at all; sent again until an answer comes."""
+
+    async def release(self, queue: str, raws: Sequence[bytes]) -> None:
+        """Put held tasks back to the head of their queue, in the order given."""
+
+    async def beat(self, heartbeat: bytes, expires: float) -> None:
+        """Store the heartbeat for `expires` seconds."""
+
+    async def look(self, queue: str) -> Look:
+        """Look at all holders of a queue."""
+
+    async def inflight(self, queue: str, holder: str) -> list[bytes]:
+        """Read what another worker holds, oldest first."""
+
+    async def reclaim(
+        self, queue: str, holder: str, pulse: str | None, recoveries: Sequence[Recovery]
+    ) -> int:
+        """Recover a dead holder's last tasks, if its pulse is still `pulse`; return how many."""
+
+    async def forget(self, queue: str, holder: str) -> None:
+        """Drop a holder that owns neither a lease nor a task."""
+
+
+class Broker(Protocol):
+    """A queue server."""
+
+    def join(self, member: Member) -> AbstractAsyncContextManager[Session]:
+        """Enter with a lease that is renewed till the end; leaving gives it back."""

@@ -1,0 +1,321 @@
+"""Runs handlers, one at a time; a worker has as many executors as slots.
+
+A run is a few named steps: find the handler, build the payload, call it under its time-out, write
+what it returned. Whatever goes wrong in them is an outcome; only a bug in this module is a crash.
+"""
+
+from collections.abc import Mapping
+from datetime import timedelta
+from math import inf
+from threading import current_thread
+from typing import Final, assert_never
+
+import anyio
+from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectSendStream
+from attrs import field, frozen
+from loguru import logger
+
+from actors.broker import Session
+from actors.context import Context
+from actors.control import Reject
+from actors.handlers import Handler
+from actors.ledger import Ledger
+from actors.payloads import InvalidPayloadError, UnknownKeys
+from actors.settings import WorkerSettings
+from actors.state import Interrupt, Running, WorkerState
+from actors.surroundings import Surroundings
+from messages import (
+    Delivery,
+    Failed,
+    MalformedTaskError,
+    Outcome,
+    Reason,
+    Rejected,
+    Released,
+    Run,
+    Succeeded,
+    UnencodableError,
+    decode_payload,
+    encode_value,
+)
+
+__all__ = ["Executor", "Tools"]
+
+_SHARE: Final = 0.002
+"""Seconds after which an executor that never waits lets the other actors have their turn."""
+
+_LEASE_LOOK: Final = 0.05
+"""Seconds between looks at a lease that isn't fresh."""
+
+
+@frozen(eq=False)
+class Tools:
+    """What all executors of a worker share.
+
+    Attributes:
+        handlers: by task type.
+        settings: the worker's figures.
+        surroundings: the time of day.
+        state: what the worker is doing.
+        ledger: what it holds.
+        session: to know whether the lease is fresh.
+        worker_id: for the handlers' context.
+        unknown_keys: says once what payloads have too much.
+        threads: bounds the threads of `def` handlers. It is the executors that bound how many run
+            at once; a thread that was given up must not keep a slot from working.
+    """
+
+    handlers: Mapping[str, Handler]
+    settings: WorkerSettings
+    surroundings: Surroundings
+    state: WorkerState
+    ledger: Ledger
+    session: Session
+    worker_id: str
+    unknown_keys: UnknownKeys = field(factory=UnknownKeys)
+    threads: anyio.CapacityLimiter = field(factory=lambda: anyio.CapacityLimiter(inf))
+
+
+@frozen(eq=False)
+class _Unrunnable(Exception):  # noqa: N818 - a verdict, caught in this module
+    """The task can't be run: why."""
+
+    reason: Reason
+    error: str
+
+
+class Executor:
+    """One slot.
+
+    Args:
+        slot: its number.
+        deliveries: what to run; the executor ends when it is closed and empty.
+        outcomes: what became of it.
+        tools: what all executors share.
+    """
+
+    def __init__(
+        self,
+        slot: int,
+        deliveries: MemoryObjectReceiveStream[Delivery],
+        outcomes: MemoryObjectSendStream[Outcome],
+        tools: Tools,
+    ) -> None:
+        self._slot = slot
+        self._deliveries = deliveries
+        self._outcomes = outcomes
+        self._tools = tools
+        self._state = tools.state
+        self._loop_task = 0
+
+    async def run(self) -> None:
+        """Run deliveries until there are no more."""
+        self._loop_task = anyio.get_current_task().id
+        shared = anyio.current_time()
+        with self._deliveries, self._outcomes:
+            while True:
+                try:
+                    delivery = self._deliveries.receive_nowait()
+                except anyio.WouldBlock:
+                    try:
+                        delivery = await self._deliveries.receive()
+                    except anyio.EndOfStream:
+                        return
+                except anyio.EndOfStream:
+                    return
+                self._state.begun += 1
+                await self._begin(delivery)
+                # Handlers that never wait would keep the publisher and the fetcher from the loop.
+                if (now := anyio.current_time()) - shared > _SHARE:
+                    await anyio.lowlevel.checkpoint()
+                    shared = now
+
+    def close(self) -> None:
+        """Close the outcomes channel on behalf of a handler that can't be cancelled."""
+        self._outcomes.close()
+
+    async def _begin(self, delivery: Delivery) -> None:
+        """Run a delivery, unless it was lost while it waited."""
+        tools = self._tools
+        while not tools.session.fresh():
+            await anyio.sleep(_LEASE_LOOK)
+        if not tools.ledger.holds(delivery.queue, delivery.raw):
+            self._state.turned()
+            return
+        scope = anyio.CancelScope()
+        running = Running(
+            delivery, anyio.current_time(), tools.surroundings.now(), scope, self._loop_task
+        )
+        self._state.running[self._slot] = running
+        outcome = await self._execute(delivery, running)
+        if running.forsaken:
+            return
+        if isinstance(outcome, Released) and running.interrupt is Interrupt.LEASE_LOST:
+            # It runs elsewhere by now; there is nothing of it here to give back.
+            return
+        self._outcomes.send_nowait(outcome)
+
+    async def _execute(self, delivery: Delivery, running: Running) -> Outcome:
+        """Take the steps of a run and turn whatever comes of them into an outcome."""
+        task = delivery.task
+        log = self._tools.settings.log_tasks
+        try:
+            handler = self._find(delivery)
+            payload = self._build(handler, delivery)
+        except _Unrunnable as verdict:
+            self._state.end(self._slot, anyio.current_time())
+            return Rejected(delivery, None, verdict.reason, verdict.error)
+        if log:
+            logger.bind(task_id=task.id, task_type=task.type, attempt=task.attempt).info(
+                "Processing task {}", task.id
+            )
+        timeout = task.timeout or handler.timeout or self._tools.settings.timeout
+        try:
+            value, error = await self._call(handler, payload, running, timeout)
+        finally:
+            took = self._state.end(self._slot, anyio.current_time())
+        outcome = self._judge(delivery, running, Run(running.began, took), value, error, timeout)
+        if log:
+            _say(outcome)
+        return outcome
+
+    def _find(self, delivery: Delivery) -> Handler:
+        """Find the handler of a task that may still be run."""
+        task = delivery.task
+        handler = self._tools.handlers.get(task.type)
+        if handler is None:
+            known = ", ".join(sorted(self._tools.handlers)) or "none"
+            raise _Unrunnable(
+                Reason.UNKNOWN_TYPE,
+                f"no handler is registered for task type {task.type!r}; this worker knows {known}",
+            )
+        if task.expires_at is not None and self._tools.surroundings.now() >= task.expires_at:
+            raise _Unrunnable(
+                Reason.EXPIRED, f"the task expired at {task.expires_at:%Y-%m-%d %H:%M:%S} UTC"
+            )
+        return handler
+
+    def _build(self, handler: Handler, delivery: Delivery) -> object:
+        """Build the payload that the handler takes."""
+        try:
+            decoded = decode_payload(delivery.task)
+            unknown = handler.read.unknown(decoded)
+            if unknown:
+                self._tools.unknown_keys.report(handler.task_type, unknown)
+            return handler.read(decoded)
+        except MalformedTaskError as error:
+            raise _Unrunnable(Reason.MALFORMED, str(error)) from None
+        except InvalidPayloadError as error:
+            raise _Unrunnable(Reason.INVALID_PAYLOAD, str(error)) from None
+        except Exception as error:  # noqa: BLE001 - a validator of the user's class may raise anything
+            text = f"the payload doesn't fit: {type(error).__name__}: {error}"
+            raise _Unrunnable(Reason.INVALID_PAYLOAD, text) from None
+
+    async def _call(
+        self, handler: Handler, payload: object, running: Running, timeout: float
+    ) -> tuple[object, BaseException | None]:
+        """Call the handler under its time-out; return its value, or what it raised.
+
+        A cancellation that comes from outside the handler's own scope passes through. One that
+        the handler made up (it awaited something that was cancelled) is a failure like others.
+        """
+        scope = running.scope
+        scope.deadline = anyio.current_time() + timeout
+        context = self._context(running, timeout)
+        cancelled = anyio.get_cancelled_exc_class()
+        with scope:
+            try:
+                if handler.threaded:
+                    return await self._call_in_thread(handler, payload, context), None
+                return await handler.call(payload, context), None
+            except cancelled as error:
+                if scope.cancel_called or anyio.current_effective_deadline() == -inf:
+                    raise
+                return None, error
+            except (Exception, SystemExit) as error:  # noqa: BLE001 - a handler may raise anything
+                return None, error
+        return None, None
+
+    async def _call_in_thread(self, handler: Handler, payload: object, context: Context) -> object:
+        """Call a `def` handler in a thread, which is given up if the task is cancelled."""
+        threads = self._state.threads
+
+        def call() -> object:
+            threads[context.task_id] = current_thread().name
+            try:
+                return handler.function(*handler.arguments(payload, context))
+            finally:
+                threads.pop(context.task_id, None)
+
+        return await anyio.to_thread.run_sync(
+            call, abandon_on_cancel=True, limiter=self._tools.threads
+        )
+
+    def _context(self, running: Running, timeout: float) -> Context:
+        delivery = running.delivery
+        return Context(
+            task_id=delivery.task.id,
+            task_type=delivery.task.type,
+            queue=delivery.queue,
+            worker_id=self._tools.worker_id,
+            attempt=delivery.task.attempt,
+            deadline=running.began + timedelta(seconds=timeout),
+        )
+
+    def _judge(  # noqa: PLR0913 - all that is known of a run
+        self,
+        delivery: Delivery,
+        running: Running,
+        run: Run,
+        value: object,
+        error: BaseException | None,
+        timeout: float,
+    ) -> Outcome:
+        """Say what became of a run."""
+        if running.scope.cancelled_caught:
+            if running.interrupt is not None:
+                return Released(delivery)
+            why = f"the handler ran for longer than its time-out of {timeout:g} s"
+            return Failed(delivery, run, why, "TimeoutError")
+        if isinstance(error, Reject):
+            return Rejected(delivery, run, Reason.REJECTED, error.why)
+        if error is not None:
+            return _failure(delivery, run, error)
+        try:
+            body = encode_value(value)
+        except UnencodableError as unencodable:
+            return Failed(delivery, run, str(unencodable), type(unencodable).__name__)
+        most = self._tools.settings.max_result_bytes
+        if len(body) > most:
+            why = f"the handler's result has {len(body)} bytes, the most is {most}"
+            return Failed(delivery, run, why, "ResultTooLarge")
+        return Succeeded(delivery, run, body)
+
+
+def _failure(delivery: Delivery, run: Run, error: BaseException) -> Failed:
+    """Keep the traceback for the log and its last line for the producer."""
+    task = delivery.task
+    logger.bind(task_id=task.id, task_type=task.type, attempt=task.attempt).opt(
+        exception=error
+    ).warning("Task {} failed: {}: {}", task.id, type(error).__name__, error)
+    text = str(error).encode(errors="replace").decode()
+    return Failed(delivery, run, text or type(error).__name__, type(error).__name__)
+
+
+def _say(outcome: Outcome) -> None:
+    """Log how a task ended."""
+    task = outcome.delivery.task if isinstance(outcome.delivery, Delivery) else None
+    if task is None:
+        return
+    bound = logger.bind(task_id=task.id, task_type=task.type, attempt=task.attempt)
+    match outcome:
+        case Succeeded():
+            bound.info("Task {} completed in {:.1f} ms", task.id, outcome.run.duration * 1000)
+        case Failed():
+            bound.info("Task {} ended with a failure: {}", task.id, outcome.error)
+        case Rejected():
+            bound.info("Task {} was rejected: {}", task.id, outcome.error)
+        case Released():
+            bound.info("Task {} is given back", task.id)
+        case _:
+            assert_never(outcome)

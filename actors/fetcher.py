@@ -1,0 +1,269 @@
+"""Takes tasks from the queues and gives them to the executors.
+
+It is the head of the worker's chain of channels: when it ends, the deliveries channel closes and
+the executors end after their last delivery. What it does next is decided from the state alone, in
+`_step`; each step makes at most one call to the server.
+"""
+
+from collections import deque
+from collections.abc import Sequence
+from typing import Final
+
+import anyio
+from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectSendStream
+from attrs import frozen
+from loguru import logger
+
+from actors.broker import BrokerError, LeaseLapsedError, Session, UnreachableError
+from actors.fetch_policy import FetchPolicy
+from actors.ledger import Ledger
+from actors.settings import MAX_BATCH, WorkerSettings
+from actors.state import WorkerState
+from messages import (
+    Delivery,
+    MalformedTaskError,
+    Outcome,
+    Reason,
+    Rejected,
+    Undecodable,
+    decode_task,
+)
+
+_LEASE_LOOK: Final = 0.05
+"""Seconds between looks at a lease that isn't fresh."""
+
+_REFUSED_PAUSE: Final = 0.5
+"""Seconds to wait after the server has refused a call for reasons of its own."""
+
+
+@frozen(eq=False)
+class Channels:
+    """The ends of channels that the fetcher holds.
+
+    Attributes:
+        deliveries: to the executors.
+        unbegun: the executors' end of it, to take back what none has begun.
+        outcomes: to the publisher, for bodies that are no tasks.
+    """
+
+    deliveries: MemoryObjectSendStream[Delivery]
+    unbegun: MemoryObjectReceiveStream[Delivery]
+    outcomes: MemoryObjectSendStream[Outcome]
+
+
+class Fetcher:
+    """The one actor that takes tasks.
+
+    Args:
+        queues: whose tasks to take.
+        session: the broker's side.
+        channels: where to send what it takes.
+        state: what the worker is doing.
+        ledger: what it holds.
+        settings: the worker's figures.
+    """
+
+    def __init__(  # noqa: PLR0913, PLR0917 - the actor talks to these and to nobody else
+        self,
+        queues: Sequence[str],
+        session: Session,
+        channels: Channels,
+        state: WorkerState,
+        ledger: Ledger,
+        settings: WorkerSettings,
+    ) -> None:
+        self._queues = deque(queues)
+        self._session = session
+        self._channels = channels
+        self._state = state
+        self._ledger = ledger
+        self._settings = settings
+        self._policy = FetchPolicy(state.slots, settings.horizon)
+        self._stopping = False
+        self._suspicious = False
+        self._audited = 0.0
+        self._number = 0
+        # (deliveries put up to here, when they were put): the age of the oldest unbegun one.
+        self._puts: deque[tuple[int, float]] = deque()
+
+    def __repr__(self) -> str:
+        return f"Fetcher({', '.join(self._queues)}; {self._policy!r})"
+
+    def stop(self) -> None:
+        """Take nothing more, give back what no executor has begun, and end."""
+        self._stopping = True
+        self._session.wake()
+        self._state.turned()
+
+    async def run(self) -> None:
+        """Fetch until stopped, or in burst mode until the queues are empty."""
+        channels = self._channels
+        with channels.deliveries, channels.unbegun, channels.outcomes:
+            self._audited = anyio.current_time()
+            while not self._stopping:
+                try:
+                    await self._step()
+                except UnreachableError as error:
+                    # The call may have happened: look at what we hold before the next one.
+                    logger.debug("A call's reply was lost: {}", error)
+                    self._suspicious = True
+                except LeaseLapsedError:
+                    await anyio.sleep(_LEASE_LOOK)
+                except BrokerError as error:
+                    logger.warning("The server refuses to hand out tasks: {}", error)
+                    await anyio.sleep(_REFUSED_PAUSE)
+            await self._return_all()
+
+    async def _step(self) -> None:
+        """Do the one thing that is due."""
+        now = anyio.current_time()
+        state = self._state
+        if not self._session.fresh():
+            # What was taken or promised before counts for nothing now.
+            self._suspicious = True
+            await anyio.sleep(_LEASE_LOOK)
+            return
+        if self._suspicious or now - self._audited > self._settings.audit_interval:
+            await self._audit()
+            return
+        if (wait := self._patience_left(now)) <= 0:
+            await self._hand_back()
+            return
+        self._policy.observe(now, state.begun, state.ended, state.busy_seconds)
+        ages = [now - running.since for running in state.running.values()]
+        room = min(self._policy.room(state.buffered, ages), MAX_BATCH - len(self._ledger))
+        if room <= 0:
+            await state.change(min(wait, self._settings.audit_interval))
+        elif not await self._take(room):
+            await self._idle(wait)
+
+    async def _take(self, room: int) -> int:
+        """Take what waits now, a queue after the other; return how much that was."""
+        taken = 0
+        for queue in list(self._queues):
+            raws = await self._session.take(queue, room - taken)
+            self._accept(queue, raws)
+            taken += len(raws)
+            if taken >= room:
+                break
+        if not self._settings.strict_order:
+            self._queues.rotate(-1)
+        return taken
+
+    async def _idle(self, wait: float) -> None:
+        """The queues are empty: wait for a task if a slot is free, else for a slot."""
+        state = self._state
+        if len(state.running) + state.buffered >= state.slots:
+            await state.change(min(wait, self._settings.audit_interval))
+            return
+        self._policy.rest()
+        if self._settings.burst:
+            if len(self._ledger) == 0:
+                self._stopping = True
+            else:
+                await state.change(_LEASE_LOOK)
+            return
+        taken = await self._session.wait(list(self._queues))
+        if not self._session.fresh():
+            # The wait outlived the lease. If these are still ours, the audit finds them.
+            self._suspicious = True
+            return
+        order = {queue: position for position, queue in enumerate(self._queues)}
+        for queue, raw in sorted(taken, key=lambda one: order[one[0]]):
+            self._accept(queue, [raw])
+
+    def _accept(self, queue: str, raws: Sequence[bytes]) -> None:
+        """Send held bodies on: tasks to the executors, what is none to the publisher."""
+        if not raws:
+            return
+        now = anyio.current_time()
+        for raw in raws:
+            self._ledger.add(queue, raw)
+            self._number += 1
+            decoded = self._decode(queue, raw, now)
+            if isinstance(decoded, Delivery):
+                self._channels.deliveries.send_nowait(decoded)
+                self._state.put += 1
+            else:
+                self._channels.outcomes.send_nowait(decoded)
+        self._puts.append((self._state.put, now))
+
+    def _decode(self, queue: str, raw: bytes, now: float) -> Delivery | Rejected:
+        try:
+            task = decode_task(raw)
+        except MalformedTaskError as error:
+            undecodable = Undecodable(error, raw, queue)
+            return Rejected(undecodable, None, Reason.MALFORMED, str(error))
+        delivery = Delivery(task, raw, queue, self._number, now)
+        if len(raw) > self._settings.max_task_bytes:
+            why = f"the body has {len(raw)} bytes, the most is {self._settings.max_task_bytes}"
+            return Rejected(delivery, None, Reason.TOO_LARGE, why)
+        return delivery
+
+    def _patience_left(self, now: float) -> float:
+        """Return for how long the oldest unbegun delivery may still wait."""
+        puts = self._puts
+        while puts and puts[0][0] <= self._state.begun:
+            puts.popleft()
+        return puts[0][1] + self._settings.patience - now if puts else float("inf")
+
+    async def _hand_back(self) -> None:
+        """Give back all deliveries that no executor has begun, in their old order (I3)."""
+        unbegun: dict[str, list[Delivery]] = {}
+        while True:
+            try:
+                delivery = self._channels.unbegun.receive_nowait()
+            except anyio.WouldBlock:
+                break
+            self._state.put -= 1
+            unbegun.setdefault(delivery.queue, []).append(delivery)
+        self._puts.clear()
+        for queue, deliveries in unbegun.items():
+            raws = [delivery.raw for delivery in deliveries]
+            for raw in raws:
+                # Before the call: if its reply is lost, the audit adopts what wasn't given back.
+                self._ledger.discard(queue, raw)
+            self._state.released += len(raws)
+            await self._session.release(queue, raws)
+
+    async def _return_all(self) -> None:
+        """Give back what no executor has begun, and what a lost reply may have brought (I6).
+
+        A hand-back whose reply was lost isn't sent again: it could take a task away that was
+        taken anew meanwhile. The inflight list tells what is still to be given back.
+        """
+        while True:
+            try:
+                await self._hand_back()
+                for queue in self._queues:
+                    before = self._ledger.snapshot(queue)
+                    listed = await self._session.held(queue)
+                    strangers = self._ledger.unknown(queue, before, listed)
+                    if strangers:
+                        await self._session.release(queue, strangers)
+            except UnreachableError as error:
+                logger.debug("Giving tasks back: a reply was lost: {}", error)
+                await anyio.sleep(_LEASE_LOOK)
+            except BrokerError as error:
+                logger.warning("The server refuses to take tasks back: {}", error)
+                return
+            else:
+                return
+
+    async def _audit(self) -> None:
+        """Adopt what the server says that we hold and we don't know: lost replies.
+
+        A half-open connection can leave a wait on the server that takes a task for nobody, so
+        this is done now and then even when no reply is known to be lost.
+        """
+        for queue in self._queues:
+            before = self._ledger.snapshot(queue)
+            listed = await self._session.held(queue)
+            strangers = self._ledger.unknown(queue, before, listed)
+            if strangers:
+                logger.info(
+                    "Adopting {} tasks of {} whose delivery was lost", len(strangers), queue
+                )
+                self._accept(queue, strangers)
+        self._suspicious = False
+        self._audited = anyio.current_time()

@@ -1,0 +1,204 @@
+"""The registry of handlers: which function runs which type of task."""
+
+import inspect
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
+from typing import Any, TypeVar, get_type_hints
+
+from attrs import field, frozen
+
+from actors.context import Context
+from actors.control import Backoff
+from actors.payloads import PayloadReader, reader_for
+
+Function = TypeVar("Function", bound=Callable[..., Any])
+
+
+class HandlerError(TypeError):
+    """A function that can't be a handler; the text names it and says what to change."""
+
+
+@frozen(eq=False)
+class Handler:
+    """A function and how it is to be run.
+
+    Attributes:
+        task_type: the type of task that it runs.
+        function: the function.
+        name: its name for people.
+        read: builds its payload from a decoded JSON object.
+        threaded: whether it is a plain function and runs in a thread.
+        takes_context: whether it wants a `Context`.
+        queue: where its tasks lie, if it was said.
+        timeout: seconds that it may run, if it was said.
+        retry: how it is retried, if it was said.
+    """
+
+    task_type: str
+    function: Callable[..., Any]
+    name: str
+    read: PayloadReader
+    threaded: bool
+    takes_context: bool
+    queue: str | None = None
+    timeout: float | None = None
+    retry: Backoff | None = None
+
+    def call(self, payload: object, context: Context) -> Awaitable[object]:
+        """Start an `async def` handler."""
+        if self.takes_context:
+            return self.function(payload, context)  # type: ignore[no-any-return] # checked when registered
+        return self.function(payload)  # type: ignore[no-any-return] # checked when registered
+
+    def arguments(self, payload: object, context: Context) -> tuple[object, ...]:
+        """Return what a `def` handler is called with."""
+        return (payload, context) if self.takes_context else (payload,)
+
+
+class Handlers(Mapping[str, Handler]):
+    """Handlers by task type.
+
+    Args:
+        queue: where the tasks of these handlers lie, unless one says otherwise.
+    """
+
+    def __init__(self, *, queue: str | None = None) -> None:
+        self._queue = queue
+        self._handlers: dict[str, Handler] = {}
+
+    def __getitem__(self, task_type: str) -> Handler:
+        return self._handlers[task_type]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._handlers)
+
+    def __len__(self) -> int:
+        return len(self._handlers)
+
+    def __repr__(self) -> str:
+        return f"Handlers({', '.join(self._handlers) or 'none'})"
+
+    @property
+    def queues(self) -> tuple[str, ...]:
+        """The queues that these handlers name, in order of registration."""
+        named = (handler.queue for handler in self._handlers.values())
+        return tuple(dict.fromkeys(queue for queue in named if queue))
+
+    def on(
+        self,
+        task_type: str,
+        *,
+        queue: str | None = None,
+        timeout: float | None = None,
+        retry: Backoff | None = None,
+    ) -> Callable[[Function], Function]:
+        """Register the decorated function for a type of task.
+
+        An `async def` runs on the event loop, a `def` in a worker thread. Its first parameter is
+        the payload, built as its annotation says; a second one, if there is one, the `Context`.
+
+        Args:
+            task_type: what producers write in `type`.
+            queue: where such tasks lie.
+            timeout: seconds that a run may take; by default the worker's.
+            retry: attempts and waits; by default `Backoff()`.
+
+        Raises:
+            HandlerError: the type is taken, or the function can't be a handler; names it.
+        """
+
+        def register(function: Function) -> Function:
+            self._add(_inspect(task_type, function, queue or self._queue, timeout, retry))
+            return function
+
+        return register
+
+    def include(self, others: Iterable[Handler]) -> None:
+        """Add handlers of another registry.
+
+        Raises:
+            HandlerError: a type is taken.
+        """
+        for handler in others:
+            self._add(handler)
+
+    def _add(self, handler: Handler) -> None:
+        taken = self._handlers.get(handler.task_type)
+        if taken is not None:
+            raise HandlerError(
+                f"handler {handler.name} is for type {handler.task_type!r}, which {taken.name} "
+                "already handles; give each type one handler"
+            )
+        self._handlers[handler.task_type] = handler
+
+
+@frozen
+class _Parameters:
+    payload: inspect.Parameter
+    context: inspect.Parameter | None = field(default=None)
+
+
+def _inspect(
+    task_type: str,
+    function: Callable[..., Any],
+    queue: str | None,
+    timeout: float | None,
+    retry: Backoff | None,
+) -> Handler:
+    name = f"{function.__module__}.{getattr(function, '__qualname__', repr(function))}"
+    if not task_type:
+        raise HandlerError(f"handler {name} is for an empty type; a type is a non-empty text")
+    if timeout is not None and not timeout > 0:
+        raise HandlerError(f"handler {name} has timeout={timeout!r}; it must be above 0 seconds")
+    if inspect.isgeneratorfunction(function) or inspect.isasyncgenfunction(function):
+        raise HandlerError(f"handler {name} is a generator; return a result instead of yielding")
+    parameters = _parameters(name, function)
+    try:
+        annotation = get_type_hints(function)[parameters.payload.name]
+    except KeyError:
+        raise HandlerError(
+            f"handler {name} doesn't say what its payload is; annotate the parameter "
+            f"`{parameters.payload.name}` with a class or with dict"
+        ) from None
+    except NameError as error:
+        raise HandlerError(
+            f"handler {name} has an annotation that can't be read: {error}"
+        ) from None
+    read = reader_for(annotation)
+    if read is None:
+        raise HandlerError(
+            f"handler {name} takes a payload of type {annotation!r}, which can't be built from a "
+            "JSON object; annotate it with an attrs class, a dataclass, a TypedDict or dict"
+        )
+    return Handler(
+        task_type=task_type,
+        function=function,
+        name=name,
+        read=read,
+        threaded=not inspect.iscoroutinefunction(function),
+        takes_context=parameters.context is not None,
+        queue=queue,
+        timeout=timeout,
+        retry=retry,
+    )
+
+
+def _parameters(name: str, function: Callable[..., Any]) -> _Parameters:
+    """Find the payload and the context among a function's parameters."""
+    positional = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
+    all_of_them = list(inspect.signature(function).parameters.values())
+    given = [parameter for parameter in all_of_them if parameter.kind in positional]
+    needed = [
+        parameter
+        for parameter in all_of_them
+        if parameter.default is parameter.empty and parameter.kind is parameter.KEYWORD_ONLY
+    ]
+    required = [parameter for parameter in given if parameter.default is parameter.empty]
+    if not given or needed or len(required) > 2:  # noqa: PLR2004 - payload and context
+        raise HandlerError(
+            f"handler {name} takes {inspect.signature(function)}; a handler takes "
+            "(payload) or (payload, context)"
+        )
+    is_context = len(given) > 1 and (
+        len(required) > 1 or given[1].name == "context" or given[1].annotation is Context
+    )
+    return _Parameters(given[0], given[1] if is_context else None)

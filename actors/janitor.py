@@ -1,0 +1,97 @@
+"""Looks after the tasks of workers that died."""
+
+import anyio
+from loguru import logger
+
+from actors.broker import BrokerError, Session
+from actors.death_watch import Dead, DeathWatch, Timing, Verdict, interval_for
+from actors.recovery import plan_recovery
+from actors.settings import MAX_BATCH, MAX_BATCH_BYTES
+from actors.state import WorkerState
+from actors.surroundings import Surroundings
+
+
+class Janitor:
+    """Watches the other holders of this worker's queues and recovers what the dead have held.
+
+    Args:
+        queues: what to look after.
+        session: the broker's side.
+        state: counts what was recovered.
+        worker_id: who recovers.
+        surroundings: the time of answers, the nonces of changed bodies.
+        timing: when a holder is dead.
+    """
+
+    def __init__(  # noqa: PLR0913, PLR0917 - the actor talks to these and to nobody else
+        self,
+        queues: tuple[str, ...],
+        session: Session,
+        state: WorkerState,
+        worker_id: str,
+        surroundings: Surroundings,
+        timing: Timing,
+    ) -> None:
+        self._session = session
+        self._state = state
+        self._worker_id = worker_id
+        self._surroundings = surroundings
+        self._timing = timing
+        self._watches = {queue: DeathWatch(timing) for queue in queues}
+        self._holders = 0
+
+    async def run(self) -> None:
+        """Look for ever."""
+        while True:
+            for queue, watch in self._watches.items():
+                try:
+                    for dead in await self._look(queue, watch):
+                        await self._bury(queue, dead)
+                except BrokerError as error:
+                    logger.debug("A look at the holders of {} failed: {}", queue, error)
+                    watch.disturb()
+            await anyio.sleep(interval_for(self._timing, self._holders))
+
+    async def _look(self, queue: str, watch: DeathWatch) -> list[Dead]:
+        if not self._session.fresh():
+            # What keeps us from renewing may keep the others (I5).
+            watch.disturb()
+            return []
+        asked = anyio.current_time()
+        seen = await self._session.look(queue)
+        self._holders = len(seen.leases) + len(seen.unleased)
+        dead = watch.look(asked, anyio.current_time(), seen)
+        return dead if self._session.fresh() else []
+
+    async def _bury(self, queue: str, dead: Dead) -> None:
+        if dead.verdict is Verdict.FORGET:
+            await self._session.forget(queue, dead.holder)
+            return
+        pulse = dead.pulse
+        recovered = 0
+        while True:
+            raws = await self._session.inflight(queue, dead.holder)
+            plan = plan_recovery(raws, dead.slots, self._worker_id, self._surroundings)
+            # From the tail, so that what stays behind keeps its places for the next round.
+            chunk = plan[_first_of_last_chunk(raws) :]
+            moved = await self._session.reclaim(queue, dead.holder, pulse, chunk)
+            recovered += moved
+            if moved < len(chunk) or len(chunk) == len(raws):
+                break
+            # The first call has removed the lease; if one is there again, the holder lives.
+            pulse = None
+        self._state.reclaimed += recovered
+        if recovered:
+            logger.warning(
+                "Worker {} is gone; {} tasks of {} are back", dead.holder, recovered, queue
+            )
+
+
+def _first_of_last_chunk(raws: list[bytes]) -> int:
+    """Return where the longest tail begins that fits one call."""
+    size = 0
+    for position in range(len(raws) - 1, -1, -1):
+        size += len(raws[position]) * 2
+        if size > MAX_BATCH_BYTES or len(raws) - position > MAX_BATCH:
+            return min(position + 1, len(raws) - 1)
+    return 0

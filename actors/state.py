@@ -1,0 +1,160 @@
+"""The one thing that the actors share besides their channels: what the worker is doing.
+
+Written by the executors and the fetcher, read by the heartbeat, by the drain and by people.
+"""
+
+from datetime import datetime
+from enum import Enum
+
+import anyio
+from attrs import define, field, frozen
+
+from messages import Delivery
+
+
+class Interrupt(Enum):
+    """Why a running handler is cancelled; recorded before the cancellation."""
+
+    DRAIN = "drain"
+    LEASE_LOST = "lease lost"
+
+
+@define(eq=False)
+class Running:
+    """A handler that runs at this moment.
+
+    Attributes:
+        delivery: what it works on.
+        since: when it began, in seconds of the event loop's clock.
+        began: when it began, UTC.
+        scope: cancels it.
+        loop_task: identifies the event loop's task that runs it.
+        interrupt: why it was cancelled by us, if it was.
+        forsaken: whether its outcome no longer counts, because the task was given back.
+    """
+
+    delivery: Delivery
+    since: float
+    began: datetime
+    scope: anyio.CancelScope
+    loop_task: int
+    interrupt: Interrupt | None = None
+    forsaken: bool = False
+
+    def cancel(self, why: Interrupt) -> None:
+        """Cancel the handler, saying why."""
+        self.interrupt = self.interrupt or why
+        self.scope.cancel(reason=why.value)
+
+
+@define(eq=False)
+class WorkerState:
+    """Counts since the start, and what runs now.
+
+    Attributes:
+        slots: how many handlers can run at once.
+        put: deliveries that were given to the executors.
+        begun: those of them that an executor has picked up.
+        busy_seconds: the time that ended handlers took.
+        ended: handlers that ended.
+        processed: tasks answered.
+        failed: tasks answered with a failure.
+        released: tasks given back.
+        stale: answers dropped because the task was no longer ours.
+        rejected: tasks that became dead letters.
+        reclaimed: tasks recovered from dead workers.
+        running: by slot.
+        threads: names of threads that run a handler, by task id.
+    """
+
+    slots: int
+    put: int = 0
+    begun: int = 0
+    busy_seconds: float = 0.0
+    ended: int = 0
+    processed: int = 0
+    failed: int = 0
+    released: int = 0
+    stale: int = 0
+    rejected: int = 0
+    reclaimed: int = 0
+    running: dict[int, Running] = field(factory=dict)
+    threads: dict[str, str] = field(factory=dict)
+    _turn: anyio.Event | None = None
+
+    @property
+    def buffered(self) -> int:
+        """Deliveries that wait for an executor."""
+        return self.put - self.begun
+
+    def end(self, slot: int, now: float) -> float:
+        """Note that the handler of a slot has ended; return the seconds that it took."""
+        took = now - self.running.pop(slot).since
+        self.busy_seconds += took
+        self.ended += 1
+        self.turned()
+        return took
+
+    def turned(self) -> None:
+        """Wake whoever waits for a change."""
+        if self._turn is not None:
+            self._turn.set()
+            self._turn = None
+
+    async def change(self, timeout: float) -> None:
+        """Wait until a handler has ended, at most `timeout` seconds."""
+        self._turn = self._turn or anyio.Event()
+        with anyio.move_on_after(timeout):
+            await self._turn.wait()
+
+
+@frozen
+class RunningTask:
+    """A task that runs, for people.
+
+    Attributes:
+        task_id: its id.
+        task_type: its type.
+        queue: where it came from.
+        seconds: how long it has run.
+    """
+
+    task_id: str
+    task_type: str
+    queue: str
+    seconds: float
+
+
+@frozen
+class Statistics:
+    """A snapshot of a worker, for people, the heartbeat and tests.
+
+    Attributes:
+        worker_id: its name.
+        queues: what it serves.
+        slots: how many handlers it can run at once.
+        running: the tasks that run now.
+        buffered: tasks that it holds and hasn't begun.
+        unsettled: tasks whose end the server hasn't confirmed yet.
+        processed: tasks answered since the start, failures included.
+        failed: tasks answered with a failure, dead letters included.
+        rejected: tasks that became dead letters.
+        released: tasks given back unrun.
+        stale: answers dropped because the task was no longer ours.
+        reclaimed: tasks recovered from dead workers.
+        left_behind: threads that still run a handler that was given up.
+    """
+
+    worker_id: str
+    queues: tuple[str, ...]
+    slots: int
+    running: tuple[RunningTask, ...]
+    buffered: int
+    unsettled: int
+    processed: int
+    failed: int
+    rejected: int
+    released: int
+    stale: int
+    reclaimed: int
+    left_behind: tuple[str, ...]

@@ -1,0 +1,123 @@
+"""The wiring of a worker's actors.
+
+    session ─▶ Fetcher ═deliveries═▶ Executor × slots ═outcomes═▶ Publisher ─▶ session
+               HeartbeatSender · LeaseKeeper · Janitor · Drain
+
+`═` is a memory channel. The actors share nothing else but one `WorkerState` and one `Ledger`.
+
+| if this ends unasked | then |
+|---|---|
+| a handler (raises, times out, returns nonsense) | its task is answered with a failure |
+| the connection | calls wait for it or are found out about; running handlers go on |
+| an actor | a bug: the whole tree ends, the lease lapses, other workers get the tasks |
+| the process | the same, without a word |
+"""
+
+from collections.abc import Callable, Mapping
+from math import inf
+
+import anyio
+from anyio.abc import TaskGroup
+from attrs import frozen
+
+from actors.broker import Session
+from actors.death_watch import Timing
+from actors.drain import Drain, Ends, StopRequest
+from actors.executor import Executor, Tools
+from actors.fetcher import Channels, Fetcher
+from actors.handlers import Handler
+from actors.heartbeat import HeartbeatSender
+from actors.janitor import Janitor
+from actors.lease_keeper import LeaseKeeper
+from actors.ledger import Ledger
+from actors.publisher import Publisher
+from actors.settings import WorkerSettings
+from actors.state import WorkerState
+from actors.surroundings import Surroundings
+from messages import Delivery, Heartbeat, Outcome
+
+
+@frozen(eq=False, kw_only=True)
+class Parts:
+    """What the actors are wired from."""
+
+    worker_id: str
+    queues: tuple[str, ...]
+    handlers: Mapping[str, Handler]
+    settings: WorkerSettings
+    timing: Timing
+    surroundings: Surroundings
+    session: Session
+    state: WorkerState
+    ledger: Ledger
+    stop: StopRequest
+    compose: Callable[[], Heartbeat]
+
+
+async def run_tree(parts: Parts, slots: TaskGroup) -> None:
+    """Run the actors until a requested drain has ended.
+
+    Args:
+        parts: what to wire.
+        slots: where the executors run. It outlives this call, so that a handler that can't be
+            cancelled keeps neither the publisher from settling nor the session from being left.
+    """
+    session, state, ledger, settings = parts.session, parts.state, parts.ledger, parts.settings
+    to_executors, deliveries = anyio.create_memory_object_stream[Delivery](inf)
+    to_publisher, outcomes = anyio.create_memory_object_stream[Outcome](inf)
+    channels = Channels(to_executors, deliveries, to_publisher.clone())
+    fetcher = Fetcher(parts.queues, session, channels, state, ledger, settings)
+    tools = Tools(
+        handlers=parts.handlers,
+        settings=settings,
+        surroundings=parts.surroundings,
+        state=state,
+        ledger=ledger,
+        session=session,
+        worker_id=parts.worker_id,
+    )
+    executors = [
+        Executor(slot, deliveries.clone(), to_publisher.clone(), tools)
+        for slot in range(state.slots)
+    ]
+    publisher = Publisher(outcomes, session, state, ledger, parts.worker_id, parts.surroundings)
+    ends = Ends(executors=anyio.Event(), fetcher=anyio.Event(), publisher=anyio.Event())
+    async with anyio.create_task_group() as group:
+        shut = group.cancel_scope.cancel
+        drain = Drain(parts.stop, ends, fetcher, executors, to_publisher, state, shut)
+        keeper = LeaseKeeper(parts.queues, session, state, ledger)
+        janitor = Janitor(
+            parts.queues, session, state, parts.worker_id, parts.surroundings, parts.timing
+        )
+        group.start_soon(_fetch, fetcher, ends, parts)
+        slots.start_soon(_execute, executors, ends)
+        group.start_soon(_publish, publisher, ends)
+        group.start_soon(HeartbeatSender(session, settings, parts.compose).run)
+        group.start_soon(keeper.run)
+        group.start_soon(janitor.run)
+        group.start_soon(drain.run)
+
+
+async def _fetch(fetcher: Fetcher, ends: Ends, parts: Parts) -> None:
+    try:
+        await fetcher.run()
+    finally:
+        ends.fetcher.set()
+    # In burst mode the fetcher ends by itself, and the worker with it.
+    parts.stop.request(parts.settings.grace)
+
+
+async def _execute(executors: list[Executor], ends: Ends) -> None:
+    try:
+        async with anyio.create_task_group() as group:
+            for executor in executors:
+                group.start_soon(executor.run)
+    finally:
+        ends.executors.set()
+
+
+async def _publish(publisher: Publisher, ends: Ends) -> None:
+    try:
+        await publisher.run()
+    finally:
+        ends.publisher.set()

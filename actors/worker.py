@@ -1,0 +1,287 @@
+"""A worker: its life from joining the broker to the end of its drain.
+
+The tree of actors that it runs is wired in `actors.tree`.
+"""
+
+from collections.abc import Callable, Iterable, Mapping
+from datetime import datetime
+
+import anyio
+from anyio.abc import TaskStatus
+from attrs import frozen
+from loguru import logger
+
+from actors.broker import Broker, Member, Session
+from actors.death_watch import Timing
+from actors.drain import StopRequest
+from actors.handlers import Handler
+from actors.ledger import Ledger
+from actors.settings import WorkerSettings
+from actors.state import RunningTask, Statistics, WorkerState
+from actors.surroundings import Surroundings
+from actors.tree import Parts, run_tree
+from messages import Heartbeat, MalformedTaskError, decode_task
+
+
+class WorkerError(RuntimeError):
+    """A worker that was put together or used wrongly."""
+
+
+@frozen(kw_only=True)
+class Identity:
+    """Who a worker is, for people.
+
+    Attributes:
+        host: the machine's name.
+        pid: the process.
+        version: of the software.
+    """
+
+    host: str = ""
+    pid: int = 0
+    version: str = ""
+
+
+class Worker:
+    """Takes tasks, runs their handlers and answers, until it is stopped.
+
+    Args:
+        broker: the queue server.
+        handlers: which function runs which type.
+        queues: what to serve; by default what the handlers name.
+        concurrency: how many handlers run at once.
+        worker_id: its name; by default a random one.
+        settings: its figures.
+        timing: when another worker counts as dead.
+        surroundings: wall clock and randomness.
+        identity: what the heartbeat says of the process.
+        on_stuck: called after all is settled when a handler can't be cancelled and so the worker
+            can't return; gets the ids of such tasks. A process ends itself here.
+
+    Raises:
+        WorkerError: no queue, or a concurrency below 1.
+    """
+
+    def __init__(  # noqa: PLR0913 - what a host may choose, all but three by keyword with a default
+        self,
+        broker: Broker,
+        handlers: Mapping[str, Handler],
+        queues: Iterable[str] | None = None,
+        *,
+        concurrency: int = 2,
+        worker_id: str | None = None,
+        settings: WorkerSettings | None = None,
+        timing: Timing | None = None,
+        surroundings: Surroundings | None = None,
+        identity: Identity | None = None,
+        on_stuck: Callable[[tuple[str, ...]], None] | None = None,
+    ) -> None:
+        named = (handler.queue for handler in handlers.values() if handler.queue)
+        self._queues = tuple(dict.fromkeys(named if queues is None else queues))
+        if not self._queues:
+            raise WorkerError("queues is empty, and no handler names one; say which to serve")
+        if concurrency < 1:
+            raise WorkerError(f"concurrency is {concurrency}, expected a number from 1 on")
+        self._broker = broker
+        self._handlers = handlers
+        self._slots = concurrency
+        self._settings = settings or WorkerSettings()
+        self._timing = timing or Timing()
+        self._surroundings = surroundings or Surroundings()
+        self._identity = identity or Identity()
+        self._on_stuck = on_stuck
+        self.worker_id = worker_id or f"worker-{self._surroundings.token()}"
+        self._holder = f"{self.worker_id}#{self._surroundings.token()}"
+        self._state = WorkerState(concurrency)
+        self._ledger = Ledger(self._queues)
+        self._stop: StopRequest | None = None
+        self._ended: anyio.Event | None = None
+
+    def __repr__(self) -> str:
+        return f"Worker({self.worker_id!r}, {', '.join(self._queues)}, {self._slots} slots)"
+
+    def statistics(self) -> Statistics:
+        """Return a snapshot of what the worker does and has done."""
+        state = self._state
+        return Statistics(
+            worker_id=self.worker_id,
+            queues=self._queues,
+            slots=self._slots,
+            running=self._running(),
+            buffered=state.buffered,
+            unsettled=len(self._ledger) - len(state.running) - state.buffered,
+            processed=state.processed,
+            failed=state.failed,
+            rejected=state.rejected,
+            released=state.released,
+            stale=state.stale,
+            reclaimed=state.reclaimed,
+            left_behind=tuple(state.threads.values()),
+        )
+
+    def _running(self) -> tuple[RunningTask, ...]:
+        if not self._state.running:
+            return ()
+        now = anyio.current_time()
+        return tuple(
+            RunningTask(
+                running.delivery.task.id,
+                running.delivery.task.type,
+                running.delivery.queue,
+                now - running.since,
+            )
+            for running in self._state.running.values()
+        )
+
+    def request_stop(self, grace: float | None = None) -> None:
+        """Ask the worker to drain, without waiting for it.
+
+        Args:
+            grace: seconds that running handlers may go on; by default the settings'. A later
+                request can only shorten it.
+        """
+        if self._stop is not None:
+            self._stop.request(self._settings.grace if grace is None else grace)
+
+    def hurry(self) -> None:
+        """Ask the worker to drain with the short grace: a second signal, or a cancelled host."""
+        if self._stop is not None:
+            self._stop.request_soon(self._settings.cancel_grace)
+
+    async def stop(self, grace: float | None = None) -> None:
+        """Drain, and return when the worker has ended.
+
+        A cancellation stops the waiting, not the drain.
+
+        Args:
+            grace: seconds that running handlers may go on; by default the settings'.
+        """
+        self.request_stop(grace)
+        if self._ended is not None:
+            await self._ended.wait()
+
+    async def run(self, *, task_status: TaskStatus[None] = anyio.TASK_STATUS_IGNORED) -> None:
+        """Run until stopped; `task_status.started()` is called when the worker takes tasks.
+
+        A cancellation drains with the short grace: running handlers that end within it are
+        answered, all others are given back to the head of their queue.
+
+        Raises:
+            BrokerError: the server can't be joined.
+            WorkerError: the worker was run before.
+            Exception: an actor crashed, which is a bug; what was held is redelivered.
+        """
+        if self._stop is not None:
+            raise WorkerError(f"worker {self.worker_id} was run before; make a new one")
+        self._stop = StopRequest()
+        self._ended = anyio.Event()
+        try:
+            async with anyio.create_task_group() as host:
+                host.start_soon(self._shielded, self._stop, task_status)
+                try:
+                    await self._ended.wait()
+                except anyio.get_cancelled_exc_class():
+                    self.hurry()
+                    raise
+        except BaseExceptionGroup as group:
+            raise _sole(group) from None
+        finally:
+            self._ended.set()
+
+    async def _shielded(self, stop: StopRequest, task_status: TaskStatus[None]) -> None:
+        """Keep a cancellation of the host from the actors: it reaches them as a drain."""
+        with anyio.CancelScope(shield=True):
+            try:
+                await self._joined(stop, task_status)
+            finally:
+                if self._ended is not None:
+                    self._ended.set()
+
+    async def _joined(self, stop: StopRequest, task_status: TaskStatus[None]) -> None:
+        member = Member(
+            self.worker_id, self._holder, self._slots, self._queues, self._loop_tasks
+        )
+        async with anyio.create_task_group() as slots:
+            with anyio.CancelScope() as joining:
+                stop.abandon_if_requested(joining)
+                async with self._broker.join(member) as session:
+                    stop.abandon_if_requested(None)
+                    task_status.started()
+                    await run_tree(self._parts(session, stop), slots)
+            self._report_unsettled()
+            if self._state.running:
+                self._report_stuck()
+
+    def _loop_tasks(self) -> dict[int, str]:
+        return {
+            running.loop_task: running.delivery.task.id
+            for running in list(self._state.running.values())
+        }
+
+    def _parts(self, session: Session, stop: StopRequest) -> Parts:
+        started = self._surroundings.now()
+        return Parts(
+            worker_id=self.worker_id,
+            queues=self._queues,
+            handlers=self._handlers,
+            settings=self._settings,
+            timing=self._timing,
+            surroundings=self._surroundings,
+            session=session,
+            state=self._state,
+            ledger=self._ledger,
+            stop=stop,
+            compose=lambda: self._heartbeat(started),
+        )
+
+    def _heartbeat(self, started: datetime) -> Heartbeat:
+        state = self._state
+        return Heartbeat(
+            worker_id=self.worker_id,
+            timestamp=self._surroundings.now(),
+            tasks_processed=state.processed,
+            tasks_failed=state.failed,
+            active_tasks=len(state.running),
+            started_at=started,
+            holder=self._holder,
+            slots=self._slots,
+            queues=self._queues,
+            host=self._identity.host,
+            pid=self._identity.pid,
+            version=self._identity.version,
+            running=tuple(
+                {"id": task.task_id, "type": task.task_type, "seconds": round(task.seconds, 3)}
+                for task in self._running()
+            ),
+        )
+
+    def _report_unsettled(self) -> None:
+        left = self._ledger.bodies()
+        if left:
+            logger.error(
+                "{} tasks could not be settled and come back when the lease lapses: {}",
+                len(left),
+                ", ".join(_name(raw) for raw in left[:20]),
+            )
+        for task_id, thread in self._state.threads.items():
+            logger.warning("Thread {} still runs the handler of task {}", thread, task_id)
+
+    def _report_stuck(self) -> None:
+        stuck = tuple(task.task_id for task in self._running())
+        logger.error("These handlers can't be cancelled: {}", ", ".join(stuck))
+        if self._on_stuck is not None:
+            self._on_stuck(stuck)
+
+
+def _name(raw: bytes) -> str:
+    try:
+        return decode_task(raw).id
+    except MalformedTaskError:
+        return "(a body without an id)"
+
+
+def _sole(error: BaseException) -> BaseException:
+    """Unwrap groups of one: whoever runs a worker wants the error, not the shape of the tree."""
+    while isinstance(error, BaseExceptionGroup) and len(error.exceptions) == 1:
+        error = error.exceptions[0]
+    return error

@@ -1,0 +1,58 @@
+"""What travels: frozen classes and the JSON codec.
+
+Nothing here does I/O, reads a clock or draws a random number; times and ids come in as arguments.
+
+| module | what is there |
+|---|---|
+| `task` | `Task`, as a producer wrote it |
+| `delivery` | `Delivery`, a task that this worker holds; `Undecodable`, a body that is none |
+| `outcome` | what became of a delivery: `Succeeded`, `Failed`, `Rejected`, `Released` |
+| `result` | `Result`, the answer that a producer waits for |
+| `dead_letter` | `DeadLetter` and its `Reason` |
+| `heartbeat` | `Heartbeat`, a worker's sign of life |
+| `codec` | bytes to tasks, and answers to bytes |
+| `errors` | what the codec raises |
+"""
+
+from messages.codec import (
+    decode_payload,
+    decode_task,
+    encode_heartbeat,
+    encode_result,
+    encode_task,
+    encode_value,
+    rewrite_task,
+)
+from messages.dead_letter import DeadLetter, Reason
+from messages.delivery import Delivery, Undecodable
+from messages.errors import MalformedTaskError, MessageError, UnencodableError
+from messages.heartbeat import Heartbeat
+from messages.outcome import Failed, Outcome, Rejected, Released, Run, Succeeded
+from messages.result import Result
+from messages.task import Task
+
+__all__ = [
+    "DeadLetter",
+    "Delivery",
+    "Failed",
+    "Heartbeat",
+    "MalformedTaskError",
+    "MessageError",
+    "Outcome",
+    "Reason",
+    "Rejected",
+    "Released",
+    "Result",
+    "Run",
+    "Succeeded",
+    "Task",
+    "Undecodable",
+    "UnencodableError",
+    "decode_payload",
+    "decode_task",
+    "encode_heartbeat",
+    "encode_result",
+    "encode_task",
+    "encode_value",
+    "rewrite_task",
+]

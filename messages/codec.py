@@ -1,0 +1,154 @@
+"""Bytes to tasks, and answers to bytes: a tolerant reader and a strict writer.
+
+The reader takes what any producer may write: unknown fields, naive times (meaning UTC),
+microseconds, other offsets. What it can't read is explained by `messages.explain`, off the hot
+path. Bodies that are passed on keep their very bytes (I8).
+"""
+
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from json import JSONEncoder
+from typing import Any, Final
+
+import msgspec
+from attrs import evolve
+
+from messages.errors import UnencodableError
+from messages.explain import explain_payload, explain_task
+from messages.heartbeat import Heartbeat
+from messages.result import Result
+from messages.task import Task
+
+_task_decoder: Final = msgspec.json.Decoder(Task)
+_fields_decoder: Final = msgspec.json.Decoder(dict[str, msgspec.Raw])
+_object_decoder: Final = msgspec.json.Decoder(dict[str, Any])
+_encoder: Final = msgspec.json.Encoder()
+
+# The standard library's encoder for values that people return: msgspec would write NaN as null
+# and a set as a list, and a producer would get an answer that the handler didn't give.
+_value_encoder: Final = JSONEncoder(
+    allow_nan=False, ensure_ascii=False, check_circular=True, separators=(",", ":")
+)
+
+
+def decode_task(raw: bytes) -> Task:
+    """Read a task from its bytes.
+
+    Raises:
+        MalformedTaskError: the bytes are no task; says which field, what came, what was expected.
+    """
+    try:
+        task = _task_decoder.decode(raw)
+    except (msgspec.MsgspecError, ValueError, RecursionError):
+        return explain_task(raw)
+    if task.created_at.tzinfo is None or task.expires_at or task.not_before:
+        return _in_utc(task)
+    return task
+
+
+def _in_utc(task: Task) -> Task:
+    """Give naive times their meaning."""
+    return evolve(
+        task,
+        created_at=_as_utc(task.created_at),
+        expires_at=task.expires_at and _as_utc(task.expires_at),
+        not_before=task.not_before and _as_utc(task.not_before),
+    )
+
+
+def _as_utc(time: datetime) -> datetime:
+    return time.replace(tzinfo=UTC) if time.tzinfo is None else time.astimezone(UTC)
+
+
+def decode_payload(task: Task) -> dict[str, Any]:
+    """Read a task's payload.
+
+    Raises:
+        MalformedTaskError: it isn't a JSON object, or holds what can't be read.
+    """
+    try:
+        return _object_decoder.decode(task.payload)
+    except (msgspec.MsgspecError, ValueError, RecursionError) as error:
+        raise explain_payload(task, error) from None
+
+
+def encode_task(  # noqa: PLR0913 - the fields of a task
+    *,
+    task_id: str,
+    task_type: str,
+    payload: Mapping[str, Any],
+    created_at: datetime,
+    timeout: float | None = None,
+    max_attempts: int | None = None,
+) -> bytes:
+    """Write a task's body; the optional fields are left out where they are None.
+
+    Raises:
+        UnencodableError: the payload isn't a JSON object, or the id or the type isn't text.
+    """
+    if not isinstance(payload, Mapping):
+        raise UnencodableError("the payload", f"it is a {type(payload).__name__}, not an object")
+    fields: dict[str, Any] = {
+        "id": task_id,
+        "type": task_type,
+        "payload": msgspec.Raw(_encode("the payload", dict(payload))),
+        "created_at": created_at,
+    }
+    optional = {"timeout": timeout, "max_attempts": max_attempts}
+    fields |= {name: value for name, value in optional.items() if value is not None}
+    try:
+        return _encoder.encode(fields)
+    except (UnicodeEncodeError, TypeError) as error:
+        raise UnencodableError("the task's id or type", str(error)) from None
+
+
+def rewrite_task(raw: bytes, *, nonce: str, **changes: int) -> bytes:
+    """Return a task's body with fields changed and all others left in their very bytes (I8).
+
+    Args:
+        raw: a body that `decode_task` accepts.
+        nonce: fresh for each call, so that two tasks that look alike stay two.
+        changes: the new values of the pool's own fields.
+    """
+    fields = _fields_decoder.decode(raw)
+    for name, value in changes.items():
+        fields[name] = msgspec.Raw(_encoder.encode(value))
+    fields["nonce"] = msgspec.Raw(_encoder.encode(nonce))
+    return _encoder.encode(fields)
+
+
+def encode_value(value: object) -> bytes:
+    """Write what a handler returned as a JSON object.
+
+    A mapping is the object itself, None is `{}`, any other value lies under the key `value`.
+
+    Raises:
+        UnencodableError: it isn't JSON; names the type or the value that has no form there.
+    """
+    if value is None:
+        return b"{}"
+    if not isinstance(value, dict):
+        value = dict(value) if isinstance(value, Mapping) else {"value": value}
+    return _encode("the handler's result", value)
+
+
+def _encode(what: str, value: dict[Any, Any]) -> bytes:
+    try:
+        return _value_encoder.encode(value).encode()
+    except UnicodeEncodeError as error:
+        came = ascii(error.object[error.start : error.start + 1])
+        raise UnencodableError(what, f"it holds {came}, half of a character") from None
+    except RecursionError:
+        raise UnencodableError(what, "it is nested too deeply") from None
+    except (TypeError, ValueError) as error:
+        raise UnencodableError(what, str(error)) from None
+
+
+def encode_result(result: Result) -> bytes:
+    """Write an answer."""
+    return _encoder.encode(result)
+
+
+def encode_heartbeat(heartbeat: Heartbeat) -> bytes:
+    """Write a heartbeat."""
+    return _encoder.encode(heartbeat)

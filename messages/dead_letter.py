@@ -1,0 +1,59 @@
+"""A task that is put away because it can't be run, with all that an operator needs to judge it."""
+
+from datetime import datetime
+from enum import StrEnum
+
+from attrs import frozen
+
+
+class Reason(StrEnum):
+    """Why a task became a dead letter."""
+
+    MALFORMED = "malformed"
+    TOO_LARGE = "too_large"
+    UNKNOWN_TYPE = "unknown_type"
+    INVALID_PAYLOAD = "invalid_payload"
+    REJECTED = "rejected"
+    EXPIRED = "expired"
+    POISON_PILL = "poison_pill"
+
+
+@frozen
+class DeadLetter:
+    """An entry of a queue's dead-letter stream.
+
+    Attributes:
+        raw: the task's very bytes (I8).
+        reason: the class of the cause.
+        error: the cause in one sentence.
+        worker_id: who put it away.
+        time: when, UTC.
+        task_id: the task's id, where one can be read.
+        task_type: the task's type, where one can be read.
+        attempts: how many runs were counted, the last one included.
+        deaths: how many workers have died of it.
+    """
+
+    raw: bytes
+    reason: Reason
+    error: str
+    worker_id: str
+    time: datetime
+    task_id: str | None = None
+    task_type: str | None = None
+    attempts: int = 0
+    deaths: int = 0
+
+    def fields(self) -> tuple[str | bytes, ...]:
+        """Return the names and values of the stream entry, one after the other."""
+        return (
+            *("task", self.raw),
+            *("reason", self.reason.value),
+            *("error", self.error),
+            *("worker_id", self.worker_id),
+            *("time", self.time.isoformat().replace("+00:00", "Z")),
+            *("task_id", self.task_id or ""),
+            *("type", self.task_type or ""),
+            *("attempts", str(self.attempts)),
+            *("deaths", str(self.deaths)),
+        )

@@ -1,0 +1,40 @@
+"""A task that this worker holds, or a body that turned out to be no task."""
+
+from attrs import frozen
+
+from messages.errors import MalformedTaskError
+from messages.task import Task
+
+
+@frozen(eq=False)
+class Delivery:
+    """A task that this worker holds.
+
+    Attributes:
+        task: the decoded task.
+        raw: its very bytes, as they lie in the inflight list; they are its name there (I8).
+        queue: where it came from and goes back to.
+        number: this worker's count of deliveries; released ones go back in this order (I3).
+        taken_at: when the worker got it, in seconds of the event loop's clock.
+    """
+
+    task: Task
+    raw: bytes
+    queue: str
+    number: int
+    taken_at: float
+
+
+@frozen(eq=False)
+class Undecodable:
+    """A body that this worker holds and that is no task.
+
+    Attributes:
+        error: what is wrong with it.
+        raw: its very bytes.
+        queue: where it came from.
+    """
+
+    error: MalformedTaskError
+    raw: bytes
+    queue: str

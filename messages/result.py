@@ -1,0 +1,36 @@
+"""The answer that a producer waits for."""
+
+from datetime import datetime
+
+from attrs import frozen
+from msgspec import Raw
+
+
+@frozen
+class Result:
+    """A task's answer. The first five fields are the contract's.
+
+    Attributes:
+        task_id: the task's id.
+        worker_id: who answered.
+        timestamp: when, UTC.
+        success: whether the handler returned.
+        result: a JSON object: what the handler returned, or `error` and `error_type`.
+        type: the task's type; empty if none could be read.
+        attempt: the number of the run that answered.
+        started_at: when the handler began, UTC; None if none ran.
+        duration_ms: how long the handler took; None if none ran.
+        queue_ms: from the task's `created_at` to the handler's start, by two machines' clocks;
+            None if none ran.
+    """
+
+    task_id: str
+    worker_id: str
+    timestamp: datetime
+    success: bool
+    result: Raw
+    type: str
+    attempt: int
+    started_at: datetime | None = None
+    duration_ms: float | None = None
+    queue_ms: float | None = None

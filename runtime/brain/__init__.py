@@ -1,0 +1,27 @@
+"""BRAiN's own handlers, on BRAiN's own tables.
+
+| file | what it is |
+|---|---|
+| `handlers` | `brain_handlers(services)`: which function serves which task type |
+| `payloads` | the tasks' payloads, typed |
+| `spawn_agent` | adds one agent to a cluster, once per task |
+| `health_check`, `health` | looks at a cluster; the formula of its score |
+| `probes` | asks database and Redis whether they answer, and how fast |
+| `checks` | what a payload's texts and JSON may hold, before PostgreSQL refuses it |
+| `clusters` | finding and locking a cluster; who counts as alive |
+| `identity` | an agent's ids, derived from its task's |
+| `services` | what the composition root hands to the handlers |
+| `database` | URL, engine, pool, transactions |
+| `tables`, `schema` | the contract's tables; creating them in an empty database, checking others |
+| `errors` | what a setting or an operator can cause, in one sentence each |
+
+A cluster's row is the lock of all that belongs to it: whoever changes its agents or counters
+first takes `SELECT ... FOR NO KEY UPDATE` on it, and holds it for one short transaction.
+
+| if this dies here | then that |
+|---|---|
+| the worker, before the commit | nothing happened; the redelivered task does it |
+| the worker, after the commit | the redelivered task finds its agent and gives the same answer |
+| the database | the task fails, saying where the database was looked for |
+| Redis | `health_check` lists it and lowers the score; its answer waits for the broker |
+"""

@@ -1,0 +1,34 @@
+"""What BRAiN's handlers work with; the composition root makes it and ends it."""
+
+from collections.abc import Callable
+from datetime import datetime
+from time import perf_counter
+
+from attrs import frozen
+from redis.asyncio import Redis
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from runtime.brain.clock import stored, utc_now
+
+
+@frozen
+class Services:
+    """The servers and clocks that the handlers share.
+
+    Attributes:
+        engine: BRAiN's database, from `runtime.brain.database.engine`.
+        redis: A client of the pool's own Redis, which `health_check` probes.
+        clock: Tells the time, aware.
+        timer: Counts seconds, never backwards: measures latencies.
+        probe_timeout: Seconds that `health_check` waits for the answer of each server.
+    """
+
+    engine: AsyncEngine
+    redis: Redis
+    clock: Callable[[], datetime] = utc_now
+    timer: Callable[[], float] = perf_counter
+    probe_timeout: float = 2.0
+
+    def now(self) -> datetime:
+        """Return the time as BRAiN's tables hold it: UTC, without a zone."""
+        return stored(self.clock())

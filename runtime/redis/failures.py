@@ -1,0 +1,120 @@
+"""What a failure of the connection means, in words for people and in kinds for programs."""
+
+import re
+import socket
+import ssl
+from collections.abc import Iterator
+from typing import Final
+
+from redis import exceptions
+
+_LONGEST: Final = 200
+_CLIENTS_FULL: Final = "max number of clients"
+_REFUSED: Final = "connection refused: nothing listens there"
+_SILENT: Final = "it didn't answer in time"
+
+
+def describe(error: BaseException) -> str:
+    """Return why a Redis call failed: a clause without a full stop and without secrets."""
+    for cause in _chain(error):
+        if words := _known(cause):
+            return words
+    return f"{type(error).__name__}: {_plain(error)}"
+
+
+def is_reply(error: BaseException) -> bool:
+    """Tell whether the server itself said no, so that it did nothing of what was asked."""
+    if isinstance(error, exceptions.ConnectionError) and _CLIENTS_FULL in str(error):
+        return True
+    return isinstance(
+        error,
+        exceptions.ResponseError
+        | exceptions.BusyLoadingError
+        | exceptions.AuthenticationError
+        | exceptions.AuthorizationError,
+    )
+
+
+def is_forbidden(error: BaseException) -> bool:
+    """Tell whether the server denies us the right: trying again won't help."""
+    forbidden = (
+        exceptions.AuthenticationError
+        | exceptions.AuthorizationError
+        | exceptions.NoPermissionError
+    )
+    return any(isinstance(cause, forbidden) for cause in _chain(error))
+
+
+def is_final(error: BaseException) -> bool:
+    """Tell whether waiting for the server is in vain: it, or its certificate, won't have us."""
+    untrusted = any(isinstance(cause, ssl.SSLCertVerificationError) for cause in _chain(error))
+    return untrusted or is_forbidden(error)
+
+
+def _chain(error: BaseException | None) -> Iterator[BaseException]:
+    # redis-py wraps what it catches, at times without naming it as the cause.
+    for _ in range(10):
+        if error is None:
+            return
+        yield error
+        error = error.__cause__ or error.__context__
+
+
+# The first that fits counts. A sentence with {} takes in the server's own words.
+_WORDS: Final[tuple[tuple[type[BaseException], str, str], ...]] = (
+    (exceptions.BusyLoadingError, "", "it is still loading its data"),
+    (
+        exceptions.AuthenticationError,
+        "required",
+        "it asks for a password and REDIS_URL has none",
+    ),
+    (
+        exceptions.AuthenticationError,
+        "",
+        "it refuses the user name or the password in REDIS_URL",
+    ),
+    (exceptions.NoPermissionError, "", "its access rules forbid it ({})"),
+    (exceptions.AuthorizationError, "", "its access rules forbid it ({})"),
+    (exceptions.OutOfMemoryError, "", "it is full (maxmemory is reached)"),
+    (exceptions.ReadOnlyError, "", "it is a replica that takes no writes"),
+    (exceptions.ResponseError, "", "it answered: {}"),
+    (exceptions.InvalidResponse, "", "what answers there doesn't speak the Redis protocol"),
+    (exceptions.ConnectionError, _CLIENTS_FULL, "it has reached its maxclients"),
+    (exceptions.ConnectionError, "closed by server", "it closed the connection"),
+    (exceptions.TimeoutError, "", _SILENT),
+    (socket.gaierror, "", "its host name can't be resolved"),
+    (TimeoutError, "", _SILENT),
+    (ConnectionRefusedError, "", _REFUSED),
+    (FileNotFoundError, "", "there is no such socket"),
+    (PermissionError, "", "this user may not open its socket"),
+    (ConnectionResetError, "", "it closed the connection"),
+    (BrokenPipeError, "", "it closed the connection"),
+    # asyncio tells of a name with several addresses in one error without a number.
+    (OSError, "[errno 111]", _REFUSED),
+)
+
+
+def _known(error: BaseException) -> str | None:
+    if isinstance(error, ssl.SSLError):
+        return _of_tls(error)
+    for kind, mark, words in _WORDS:
+        if isinstance(error, kind) and mark in str(error).lower():
+            return words.format(_plain(error))
+    return error.strerror.lower() if isinstance(error, OSError) and error.strerror else None
+
+
+def _of_tls(error: ssl.SSLError) -> str:
+    if isinstance(error, ssl.SSLCertVerificationError):
+        return (
+            f"its TLS certificate isn't trusted ({error.verify_message}); name the authority's "
+            "file as ?ssl_ca_certs=… in REDIS_URL"
+        )
+    why = getattr(error, "reason", None) or "no TLS"
+    return f"the TLS handshake failed ({why}); look whether it speaks TLS on that port"
+
+
+def _plain(error: BaseException) -> str:
+    text = " ".join(str(error).split())
+    # An unknown command's reply quotes its arguments, a password among them.
+    text = re.split(r",? with args beginning with", text, maxsplit=1)[0]
+    return text if len(text) <= _LONGEST else text[: _LONGEST - 1] + "…"

@@ -1,0 +1,135 @@
+"""One connection on which calls take turns, each shielded and bounded.
+
+A call is never cancelled halfway: a cancellation would cost its reply, and with it the knowledge
+of whether it happened. It waits at most for the call's time-out instead.
+"""
+
+from collections.abc import Callable
+from typing import Any, Final
+
+import anyio
+from loguru import logger
+from redis import exceptions
+from redis.exceptions import NoScriptError, RedisError, ResponseError
+
+from actors import LeaseLapsedError, RefusedError, UnreachableError
+from runtime.redis.backoff import ReconnectBackoff
+from runtime.redis.failures import describe
+from runtime.redis.links import Link, hang_up
+
+_LOST: Final = (
+    exceptions.ConnectionError,
+    exceptions.TimeoutError,
+    exceptions.BusyLoadingError,
+    OSError,
+)
+
+
+class FullServerError(RefusedError):
+    """The server has reached its maxmemory and refuses plain writes; scripts may still write."""
+
+
+class Line:
+    """A connection that reconnects.
+
+    Args:
+        dial: makes a connection, not yet open.
+        timeout: bound of a call, connecting included, in seconds.
+        backoff: paces the attempts while the server is away.
+        address: the server, as shown to people.
+    """
+
+    def __init__(
+        self, dial: Callable[[], Link], timeout: float, backoff: ReconnectBackoff, address: str
+    ) -> None:
+        self._link = dial()
+        self._timeout = timeout
+        self._backoff = backoff
+        self._address = address
+        self._turn = anyio.Lock()
+
+    def __repr__(self) -> str:
+        return f"Line({self._address}, connected={self._link.is_connected})"
+
+    async def call(self, *words: str | bytes | int) -> Any:
+        """Send a command and return its reply.
+
+        A cancellation takes effect before the command is sent or after its reply has come.
+
+        Raises:
+            UnreachableError: no reply came; whether the command was executed is unknown. A pause
+                has passed that grows with each failure.
+            RefusedError: the server replied with an error.
+        """
+        return await self.blocking_call(self._timeout, *words)
+
+    async def blocking_call(self, within: float, *words: str | bytes | int) -> Any:
+        """Do the same with a bound of its own, in seconds."""
+        try:
+            async with self._turn:
+                reply = await self._exchange(within, words)
+        except NoScriptError:
+            raise
+        except _LOST as error:
+            why = describe(error)
+            pause = self._backoff.next()
+            if self._backoff.worth_saying:
+                logger.warning("The Redis server at {} doesn't answer: {}", self._address, why)
+            await anyio.sleep(pause)
+            raise UnreachableError(why) from None
+        except ResponseError as error:
+            raise _refusal(error) from None
+        except RedisError as error:
+            raise UnreachableError(describe(error)) from None
+        if self._backoff.failures:
+            logger.info("The Redis server at {} answers again", self._address)
+            self._backoff.reset()
+        return reply
+
+    async def _exchange(self, within: float, words: tuple[str | bytes | int, ...]) -> Any:
+        link = self._link
+        try:
+            with anyio.fail_after(within, shield=True):
+                if not link.is_connected:
+                    await link.connect()
+                    await self.connected(link)
+                await link.send_command(*words)
+                return await link.read_response()
+        except ResponseError as error:
+            # An answer, so the connection is good; but one that says the server isn't.
+            if isinstance(error, _LOST):
+                await self._drop()
+            raise
+        except BaseException:
+            await self._drop()
+            raise
+
+    async def connected(self, link: Link) -> None:
+        """Do what is due after each connecting; nothing here."""
+
+    async def _drop(self) -> None:
+        with anyio.move_on_after(1, shield=True):
+            await hang_up(self._link)
+
+    async def aclose(self) -> None:
+        """Close the connection; what is under way on it fails."""
+        await self._drop()
+
+
+def _refusal(error: ResponseError) -> RefusedError:
+    if str(error).startswith("NOLEASE"):
+        return LeaseLapsedError("the server knows no lease of this worker")
+    if isinstance(error, exceptions.OutOfMemoryError):
+        return FullServerError(describe(error))
+    return RefusedError(describe(error))
+
+
+class WaitingLine(Line):
+    """The connection of a blocking wait, which others can end by the connection's id."""
+
+    client_id: int | None = None
+
+    async def connected(self, link: Link) -> None:
+        """Learn the id by which `CLIENT UNBLOCK` knows this connection."""
+        await link.send_command("CLIENT", "ID")
+        self.client_id = await link.read_response()

@@ -1,0 +1,20 @@
+#!lua flags=allow-oom
+-- Gives a holder's lease back, at the end of an orderly stop.
+--
+-- KEYS  1 leases, HASH
+--       2 holders, ZSET
+--       3 its inflight list, LIST
+--       4 number of its last batch, STRING
+-- ARGV  1 holder
+-- Reply 1 if nothing is left of the holder, 0 if it still owns tasks and stays listed for others
+--       to find
+--
+-- Keeps I1 as forget does. Without a lease no death is counted for what is left (I7).
+redis.call('DEL', KEYS[4])
+if redis.call('EXISTS', KEYS[3]) == 1 then
+  redis.call('HDEL', KEYS[1], ARGV[1])
+  return 0
+end
+redis.call('ZREM', KEYS[2], ARGV[1])
+redis.call('HDEL', KEYS[1], ARGV[1])
+return 1

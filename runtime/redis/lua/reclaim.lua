@@ -1,0 +1,94 @@
+#!lua flags=allow-oom
+-- Recovers the last tasks of a dead holder: back to the head of the queue, or put away.
+--
+-- KEYS  1 queue, LIST
+--       2 the dead holder's inflight list, LIST
+--       3 leases, HASH
+--       4 dead letters, STREAM
+--       5… the result's key, STRING, of each item that has an answer, in order
+-- ARGV  1 the dead holder
+--       2 its lease as it was seen, or '' if it owned none
+--       3 seconds after which an answer expires
+--       4 the channel of all results
+--       5… the items, in the order of the list: the raw body, then either 'Q' and the body that
+--         goes to the queue, or 'B', how many fields its dead letter has, those fields, whether
+--         it has an answer ('1' or '0'), the answer if so
+-- Reply how many items were recovered
+--
+-- Keeps I5: nothing is done if the lease isn't what was seen: the holder lives, or another
+-- worker was faster. Keeps I3: from the tail of the list to the head of the queue, so that the
+-- oldest ends up at the head. Keeps I1: a body changes in place and moves in one command.
+-- Keeps I7: a task whose deaths were counted is moved in the same breath, or not counted.
+local function failed(reply)
+  return type(reply) == 'table' and reply.err
+end
+
+local lease = redis.call('HGET', KEYS[3], ARGV[1]) or ''
+if lease ~= ARGV[2] then return 0 end
+
+local items, at, next_key = {}, 5, 5
+while at <= #ARGV do
+  local item = {raw = ARGV[at]}
+  if ARGV[at + 1] == 'Q' then
+    item.body = ARGV[at + 2]
+    at = at + 3
+  else
+    local count = tonumber(ARGV[at + 2])
+    item.fields = {}
+    at = at + 3
+    for i = 0, count - 1 do item.fields[i + 1] = ARGV[at + i] end
+    at = at + count
+    if ARGV[at] == '1' then
+      item.key, item.answer = KEYS[next_key], ARGV[at + 1]
+      next_key = next_key + 1
+      at = at + 1
+    end
+    at = at + 1
+  end
+  items[#items + 1] = item
+end
+
+local function requeue(item)
+  if item.body ~= item.raw then redis.call('LSET', KEYS[2], -1, item.body) end
+  local moved = redis.pcall('LMOVE', KEYS[2], KEYS[1], 'RIGHT', 'LEFT')
+  if failed(moved) then
+    redis.pcall('LSET', KEYS[2], -1, item.raw)
+    return moved
+  end
+end
+
+local function bury(item)
+  local letter = redis.call('XADD', KEYS[4], '*', unpack(item.fields))
+  local broken
+  if item.key then
+    local stored = redis.pcall('SET', item.key, item.answer, 'EX', ARGV[3])
+    if failed(stored) then broken = stored end
+  end
+  if not broken then
+    local removed = redis.pcall('RPOP', KEYS[2])
+    if not failed(removed) then
+      if item.key then
+        redis.pcall('PUBLISH', ARGV[4], item.answer)
+        redis.pcall('PUBLISH', item.key, item.answer)
+      end
+      return nil
+    end
+    broken = removed
+    if item.key then redis.pcall('DEL', item.key) end
+  end
+  redis.pcall('XDEL', KEYS[4], letter)
+  return broken
+end
+
+local recovered = 0
+for i = #items, 1, -1 do
+  local item = items[i]
+  -- Somebody else has changed the list since it was read: look again first.
+  if redis.call('LINDEX', KEYS[2], -1) ~= item.raw then return recovered end
+  local broken
+  if item.fields then broken = bury(item) else broken = requeue(item) end
+  if broken then return broken end
+  recovered = recovered + 1
+end
+if lease ~= '' then redis.call('HDEL', KEYS[3], ARGV[1]) end
+return recovered

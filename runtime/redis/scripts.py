@@ -1,0 +1,184 @@
+"""Typed calls of the Lua scripts: one function a script, the only place that knows their arguments.
+
+Each script's file says its keys, arguments and reply, and which invariants it keeps.
+"""
+
+from collections.abc import Awaitable, Callable, Sequence
+from functools import cache
+from hashlib import sha1
+from importlib.resources import files
+from typing import Any, Final
+
+from attrs import frozen
+from redis.exceptions import NoScriptError
+
+from actors import Look, Recovery, Settled, Settlement
+from actors.settings import MAX_BATCH_BYTES
+from runtime.redis import keys
+
+Word = str | bytes | int
+Call = Callable[..., Awaitable[Any]]
+"""Sends one command's words and returns its reply."""
+
+RESULT_EXPIRES: Final = 3600
+"""Seconds; the contract's."""
+
+SETTLED_EXPIRES: Final = 3600
+"""Seconds; longer than any packet of a lost connection can be under way."""
+
+_STATUSES: Final = {ord("D"): Settled.DONE, ord("S"): Settled.STALE, ord("F"): Settled.FAILED}
+
+
+@frozen(eq=False)
+class Script:
+    """A script and the digest under which the server keeps it."""
+
+    name: str
+    source: str
+    digest: str
+
+
+@cache
+def script(name: str) -> Script:
+    """Read a script from its file."""
+    source = (files("runtime.redis") / "lua" / f"{name}.lua").read_text()
+    # The digest is the server's name for the script, not a protection.
+    return Script(name, source, sha1(source.encode(), usedforsecurity=False).hexdigest())
+
+
+async def run(call: Call, name: str, key_names: Sequence[Word], *arguments: Word) -> Any:
+    """Run a script, sending its text only if the server doesn't know it (it was restarted)."""
+    code = script(name)
+    try:
+        return await call("EVALSHA", code.digest, len(key_names), *key_names, *arguments)
+    except NoScriptError:
+        return await call("EVAL", code.source, len(key_names), *key_names, *arguments)
+
+
+async def take(call: Call, queue: str, holder: str, limit: int) -> list[bytes]:
+    """Take up to `limit` tasks that wait.
+
+    Raises:
+        LeaseLapsedError: the holder owns no lease.
+    """
+    names = (queue, keys.inflight(queue, holder), keys.leases(queue))
+    taken: list[bytes] = await run(call, "take", names, holder, limit, MAX_BATCH_BYTES)
+    return taken
+
+
+async def settle(
+    call: Call, queue: str, holder: str, number: int, batch: Sequence[Settlement]
+) -> tuple[list[Settled], str]:
+    """End held tasks; return what became of each, and the server's first refusal in words."""
+    names: list[Word] = [
+        keys.inflight(queue, holder),
+        keys.settled(queue, holder),
+        keys.dead(queue),
+    ]
+    words: list[Word] = [number, RESULT_EXPIRES, keys.RESULTS_CHANNEL, SETTLED_EXPIRES]
+    for one in batch:
+        words.append(one.raw)
+        _append_ending(names, words, one)
+    statuses, refusal = await run(call, "settle", names, *words)
+    return [_STATUSES[status] for status in statuses], refusal.decode(errors="replace")
+
+
+def _append_ending(names: list[Word], words: list[Word], ending: Settlement) -> None:
+    if ending.dead is None:
+        words.append(0)
+    else:
+        fields = ending.dead.fields()
+        words.append(len(fields))
+        words.extend(fields)
+    if ending.task_id is None or ending.result is None:
+        words.append("0")
+    else:
+        names.append(keys.result(ending.task_id))
+        words.append("1")
+        words.append(ending.result)
+
+
+async def release(call: Call, queue: str, holder: str, raws: Sequence[bytes]) -> int:
+    """Put held tasks back to the head of their queue; return how many were held."""
+    names = (queue, keys.inflight(queue, holder))
+    count: int = await run(call, "release", names, *raws)
+    return count
+
+
+async def held(call: Call, queue: str, holder: str) -> list[bytes]:
+    """Read what a holder holds, oldest first."""
+    listed: list[bytes] = await call("LRANGE", keys.inflight(queue, holder), 0, -1)
+    return listed
+
+
+async def renew(call: Call, queue: str, holder: str, pulse: int, slots: int) -> bool:
+    """Renew a lease; return whether it was there."""
+    names = (keys.leases(queue), keys.holders(queue))
+    return bool(await run(call, "renew", names, holder, f"{pulse} {slots}"))
+
+
+async def look(call: Call, queue: str) -> Look:
+    """Look at all holders of a queue."""
+    names = (keys.leases(queue), keys.holders(queue))
+    leases, unleased = await run(call, "look", names, keys.inflight(queue, ""))
+    values = {
+        holder.decode(errors="replace"): value.decode()
+        for holder, value in zip(leases[::2], leases[1::2], strict=True)
+    }
+    return Look(
+        leases=values,
+        slots={holder: int(value.partition(" ")[2] or 0) for holder, value in values.items()},
+        unleased={
+            holder.decode(errors="replace"): bool(owns)
+            for holder, owns in zip(unleased[::2], unleased[1::2], strict=True)
+        },
+    )
+
+
+async def reclaim(
+    call: Call, queue: str, holder: str, pulse: str | None, recoveries: Sequence[Recovery]
+) -> int:
+    """Recover a dead holder's last tasks; return how many."""
+    names: list[Word] = [
+        queue,
+        keys.inflight(queue, holder),
+        keys.leases(queue),
+        keys.dead(queue),
+    ]
+    words: list[Word] = [holder, pulse or "", RESULT_EXPIRES, keys.RESULTS_CHANNEL]
+    for one in recoveries:
+        words.append(one.raw)
+        if one.bury is not None:
+            words.append("B")
+            _append_ending(names, words, one.bury)
+        else:
+            words.extend(("Q", one.raw if one.requeue is None else one.requeue))
+    count: int = await run(call, "reclaim", names, *words)
+    return count
+
+
+async def forget(call: Call, queue: str, holder: str) -> bool:
+    """Drop a holder that owns neither a lease nor a task."""
+    names = (keys.leases(queue), keys.holders(queue), keys.inflight(queue, holder))
+    return bool(await run(call, "forget", names, holder))
+
+
+async def leave(call: Call, queue: str, holder: str) -> bool:
+    """Give a lease back; return whether nothing is left of the holder."""
+    names = (
+        keys.leases(queue),
+        keys.holders(queue),
+        keys.inflight(queue, holder),
+        keys.settled(queue, holder),
+    )
+    return bool(await run(call, "leave", names, holder))
+
+
+async def beat(call: Call, worker_id: str, body: bytes, expires: float) -> None:
+    """Store a heartbeat for `expires` seconds."""
+    await run(call, "beat", (keys.heartbeat(worker_id),), "SET", body, int(expires * 1000))
+
+
+async def stop_beating(call: Call, worker_id: str, body: bytes) -> None:
+    """Remove the heartbeat, if it is still ours."""
+    await run(call, "beat", (keys.heartbeat(worker_id),), "DEL", body)

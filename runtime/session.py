@@ -1,0 +1,134 @@
+"""What an open `TaskQueue` holds: its connections and those who wait on them."""
+
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any
+
+from attrs import frozen
+from loguru import logger
+from redis.exceptions import NoPermissionError, RedisError
+
+from runtime.errors import (
+    ConfigurationError,
+    PushUncertainError,
+    RequestRefusedError,
+    ServerUnreachableError,
+)
+from runtime.outgoing import Entry, batches
+from runtime.redis.address import parse_url
+from runtime.redis.backoff import ReconnectBackoff
+from runtime.redis.connection import dialer
+from runtime.redis.failures import describe, is_reply
+from runtime.redis.links import Link, Links
+from runtime.waiters import Waiters
+
+
+@frozen(eq=False)
+class Session:
+    """Connections of one event loop to one server, for a producer.
+
+    Attributes:
+        address: the server as shown to people.
+        links: connections for commands.
+        waiters: who waits for results, on a connection of its own.
+    """
+
+    address: str
+    links: Links
+    waiters: Waiters
+
+    async def aclose(self) -> None:
+        """Close everything; cancelled, it leaves the rest to the event loop."""
+        await self.waiters.aclose()
+        await self.links.aclose()
+
+    async def ask(self, request: str, *words: str) -> Any:
+        """Do an exchange that only reads, and name what goes wrong.
+
+        Args:
+            request: what is asked, as it stands behind "the server refused to".
+            words: the command.
+
+        Raises:
+            ServerUnreachableError: the connection failed.
+            RequestRefusedError: the server answered with an error.
+        """
+        try:
+            return await self.links.call(*words)
+        except (RedisError, TimeoutError) as error:
+            why = describe(error)
+            if is_reply(error):
+                raise RequestRefusedError(request, self.address, why) from error
+            raise ServerUnreachableError(self.address, why) from error
+
+    async def push(self, queue: str, entries: Iterable[Entry]) -> None:
+        """Append entries to a queue, batch by batch, in order.
+
+        Raises:
+            ServerUnreachableError: no connection; nothing was sent.
+            RequestRefusedError: the server refused a batch.
+            PushUncertainError: the connection failed in the middle of a batch.
+        """
+        queued: list[str] = []
+        # One connection for all batches: what fails after the first is on the wire.
+        async with self.links.borrow() as link:
+            for batch in batches(entries):
+                await self._push_batch(link, queue, batch, tuple(queued))
+                queued += [entry.task_id for entry in batch]
+
+    async def _push_batch(
+        self, link: Link, queue: str, batch: list[Entry], queued: tuple[str, ...]
+    ) -> None:
+        try:
+            await self.links.exchange(link, "RPUSH", queue, *(entry.body for entry in batch))
+        except (RedisError, TimeoutError) as error:
+            why = describe(error)
+            if is_reply(error):
+                request = f"queue tasks on {queue}"
+                raise RequestRefusedError(request, self.address, why, queued) from error
+            task_ids = tuple(entry.task_id for entry in batch)
+            raise PushUncertainError(task_ids, queue, self.address, why, queued) from error
+
+
+async def open_session(url: str | None, timeout: float, draw: Callable[[], float]) -> Session:  # noqa: ASYNC109 - of each exchange to come
+    """Connect and log in; cancelled, it leaves no connection behind.
+
+    Args:
+        url: a REDIS_URL; None or empty where there is none.
+        timeout: bound of opening a connection, and of each exchange, in seconds.
+        draw: a random number from 0 up to 1.
+
+    Raises:
+        ConfigurationError: the URL is wrong or missing.
+        ServerUnreachableError: the server isn't there, or doesn't let us in.
+    """
+    if not url:
+        expected = "the server's URL there or as TaskQueue(url), such as redis://localhost:6379/0"
+        raise ConfigurationError("REDIS_URL", "not set", expected)
+    address = parse_url(url)
+    if address.ignored:
+        names = ", ".join(address.ignored)
+        logger.warning("REDIS_URL: these options have no effect, the pool decides them: {}", names)
+    dial = dialer(address)
+    links = Links(dial, str(address), timeout=timeout)
+
+    async def fetch(keys: Sequence[bytes]) -> list[bytes | None]:
+        return list(await links.call("MGET", *keys))
+
+    waiters = Waiters(dial, fetch, ReconnectBackoff(draw), str(address), timeout)
+    session = Session(str(address), links, waiters)
+    try:
+        await _greet(session)
+    except BaseException:
+        await session.aclose()
+        raise
+    return session
+
+
+async def _greet(session: Session) -> None:
+    """Find out now, not at the first push, whether the server lets us in."""
+    try:
+        await session.links.call("PING")
+    except NoPermissionError:
+        return  # it knows who we are; what we may do shows when we do it
+    except (RedisError, TimeoutError) as error:
+        raise ServerUnreachableError(session.address, describe(error)) from error

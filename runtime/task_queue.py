@@ -1,0 +1,252 @@
+"""The producer's side: pushing tasks and awaiting their results."""
+
+import asyncio
+import os
+import random
+import uuid
+from collections.abc import Callable, Iterable, Mapping
+from datetime import UTC, datetime
+from types import TracebackType
+from typing import Any, Final, Self
+
+import msgspec
+from attrs import frozen
+
+from runtime.errors import ResultTimeoutError, UnreadableResultError
+from runtime.outgoing import MAX_TASK_BYTES, Entry, check_id, check_queue, make_entry
+from runtime.redis import keys
+from runtime.redis.address import safe_url
+from runtime.session import Session, open_session
+
+# Then other tasks of the event loop have their turn.
+_ENCODED_AT_ONCE: Final = 1_000
+
+
+@frozen
+class Sources:
+    """Where time, ids and chance come from.
+
+    Attributes:
+        now: the time, UTC.
+        new_id: a fresh id for a task.
+        draw: a random number from 0 up to 1.
+    """
+
+    now: Callable[[], datetime] = lambda: datetime.now(UTC)
+    new_id: Callable[[], str] = lambda: str(uuid.uuid4())
+    draw: Callable[[], float] = random.random
+
+
+class TaskQueue:
+    """Pushes tasks on BRAiN's queues and awaits their results, on asyncio.
+
+    It connects by itself at the first call, may be used by any number of tasks of one event loop
+    at the same time, and belongs to that loop until `close()`. After `close()` the next call
+    connects anew.
+
+        async with TaskQueue() as queue:
+            task_id = await queue.push_task("health_check", {"cluster_id": "demo"})
+            result = await queue.get_task_result(task_id, timeout=10)
+
+    Args:
+        url: the server; the environment's REDIS_URL, read when connecting, if not given.
+        queue: where tasks go that name no queue.
+        max_task_bytes: the largest task body that is sent.
+        timeout: how long the server may take to connect or reply, in seconds.
+        sources: where time, ids and chance come from.
+    """
+
+    def __init__(
+        self,
+        url: str | None = None,
+        *,
+        queue: str = keys.CLUSTER_QUEUE,
+        max_task_bytes: int = MAX_TASK_BYTES,
+        timeout: float = 5.0,
+        sources: Sources = Sources(),
+    ) -> None:
+        self._url = url
+        self._queue = queue
+        self._max_task_bytes = max_task_bytes
+        self._timeout = timeout
+        self._sources = sources
+        self._connecting = asyncio.Lock()
+        self._session: Session | None = None
+
+    def __repr__(self) -> str:
+        where = self._session.address if self._session else safe_url(self._url or "REDIS_URL")
+        return f"TaskQueue({where}, queue={self._queue}, connected={self._session is not None})"
+
+    async def __aenter__(self) -> Self:
+        await self.connect()
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        await self.close()
+
+    async def connect(self) -> None:
+        """Connect and log in, unless that is done.
+
+        Cancelled, it leaves no connection behind.
+
+        Raises:
+            ConfigurationError: REDIS_URL is wrong, or missing.
+            ServerUnreachableError: the server isn't there, or doesn't let us in.
+        """
+        await self._open()
+
+    async def close(self) -> None:
+        """Close all connections; whoever awaits a result gets a `QueueClosedError`.
+
+        Does nothing when there is nothing to close. Cancelled, it leaves the rest of the closing
+        to the event loop.
+        """
+        session, self._session = self._session, None
+        if session is not None:
+            await session.aclose()
+
+    async def push_task(
+        self,
+        type: str,  # noqa: A002 - the contract's name for it
+        payload: Mapping[str, Any],
+        *,
+        queue: str | None = None,
+        task_id: str | None = None,
+    ) -> str:
+        """Append a task to a queue and return its id.
+
+        Cancelled, it may have queued the task or not: as with `PushUncertainError`, only a result
+        can tell.
+
+        Args:
+            type: says which handler runs it.
+            payload: the handler's input: what can be written as a JSON object.
+            queue: where it goes; the constructor's queue if not given.
+            task_id: its id; a fresh one if not given. Two tasks with one id share one result.
+
+        Raises:
+            InvalidTaskError: the task can't be sent; nothing was.
+            ServerUnreachableError: there is no connection; nothing was sent.
+            RequestRefusedError: the server refused it; nothing is queued.
+            PushUncertainError: the connection failed meanwhile; it may be queued or not.
+        """
+        entry = self._entry(type, payload, task_id)
+        await self._push(self._named(queue), [entry])
+        return entry.task_id
+
+    async def push_many(
+        self, tasks: Iterable[tuple[str, Mapping[str, Any]]], *, queue: str | None = None
+    ) -> list[str]:
+        """Append tasks to a queue, in order, and return their ids.
+
+        All are encoded before the first is sent, so that one that can't be sent stops all of
+        them. They go in batches of at most 1,000 tasks or 8 MiB, each queued as a whole or not
+        at all; other producers' tasks may come between two batches. Cancelled, it may have queued
+        a part.
+
+        Args:
+            tasks: pairs of type and payload, as for `push_task`.
+            queue: where they go; the constructor's queue if not given.
+
+        Raises:
+            InvalidTaskError: one can't be sent; nothing was.
+            ServerUnreachableError: there is no connection; nothing was sent.
+            RequestRefusedError: the server refused a batch; its `queued` are those before.
+            PushUncertainError: the connection failed meanwhile; its `queued` are on the queue,
+                its `task_ids` may be, those behind are not.
+        """
+        name = self._named(queue)
+        entries: list[Entry] = []
+        for number, (task_type, payload) in enumerate(tasks, start=1):
+            entries.append(self._entry(task_type, payload, None))
+            if number % _ENCODED_AT_ONCE == 0:
+                await asyncio.sleep(0)
+        await self._push(name, entries)
+        return [entry.task_id for entry in entries]
+
+    async def get_queue_length(self, queue: str | None = None) -> int:
+        """Return how many tasks wait in a queue; cancelled, it leaves nothing behind.
+
+        Raises:
+            ServerUnreachableError: the server is out of reach.
+            RequestRefusedError: the server refused it, say because the key is no list.
+        """
+        name = self._named(queue)
+        session = await self._open()
+        return int(await session.ask(f"tell the length of {name}", "LLEN", name))
+
+    async def get_task_result(
+        self,
+        task_id: str,
+        timeout: float | None = None,  # noqa: ASYNC109 - the contract's
+    ) -> dict[str, Any]:
+        """Return a task's result as soon as there is one, whether it came before or comes later.
+
+        Results expire an hour after their task's end. Once connected, it waits through lost
+        connections and restarts of the server. Cancelled, it leaves no subscription behind.
+
+        Args:
+            task_id: the task.
+            timeout: how long to wait, in seconds; 0 looks once; None waits for ever.
+
+        Raises:
+            ResultTimeoutError: there is none in time; a `TimeoutError`.
+            ServerUnreachableError: the server was out of reach from the start.
+            RequestRefusedError: the server denies us the right to read or subscribe.
+            UnreadableResultError: what lies there is no result.
+            QueueClosedError: the queue was closed meanwhile.
+        """
+        check_id(task_id)
+        if timeout is not None and not timeout >= 0:
+            raise ValueError(f"timeout is {timeout}, expected seconds of 0 or more, or None")
+        key = keys.result(task_id)
+        if timeout == 0:
+            found = await (await self._open()).ask("tell results", "GET", key)
+            if found is None:
+                raise ResultTimeoutError(task_id, timeout)
+            return _decode(task_id, key, found)
+        scope = asyncio.timeout(timeout)
+        try:
+            async with scope:
+                raw = await (await self._open()).waiters.wait(key)
+        except TimeoutError:
+            if timeout is None or not scope.expired():
+                raise
+            trouble = self._session.waiters.trouble if self._session else None
+            raise ResultTimeoutError(task_id, timeout, trouble) from None
+        return _decode(task_id, key, raw)
+
+    async def _open(self) -> Session:
+        if self._session is not None:
+            return self._session
+        async with self._connecting:
+            if self._session is None:
+                url = self._url or os.environ.get("REDIS_URL")
+                self._session = await open_session(url, self._timeout, self._sources.draw)
+            return self._session
+
+    def _named(self, queue: str | None) -> str:
+        name = self._queue if queue is None else queue
+        check_queue(name)
+        return name
+
+    def _entry(self, task_type: str, payload: Mapping[str, Any], task_id: str | None) -> Entry:
+        chosen = self._sources.new_id() if task_id is None else task_id
+        now = self._sources.now()
+        return make_entry(task_type, payload, chosen, now, self._max_task_bytes)
+
+    async def _push(self, queue: str, entries: list[Entry]) -> None:
+        if entries:
+            await (await self._open()).push(queue, entries)
+
+
+def _decode(task_id: str, key: str, raw: bytes) -> dict[str, Any]:
+    try:
+        return msgspec.json.decode(raw, type=dict[str, Any])
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+        raise UnreadableResultError(task_id, key) from None

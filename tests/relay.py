@@ -1,0 +1,107 @@
+"""A relay between a client and a Valkey server that fails on command: cuts, silence, TLS."""
+
+import asyncio
+import contextlib
+import ssl
+import subprocess
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+
+class Relay:
+    """Passes bytes between loopback connections and the server's Unix socket.
+
+    Attributes:
+        cut_before: cut a connection instead of passing on a request that holds these bytes.
+        cut_after: pass such a request on, wait for the reply, and cut instead of returning it.
+        silent: keep connections that exist open but pass nothing on; new ones work.
+        connections: how many were accepted.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.cut_before: bytes | None = None
+        self.cut_after: bytes | None = None
+        self.connections = 0
+        self.port = 0
+        self._path = path
+        self._silent: set[asyncio.Task[None]] = set()
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    def fall_silent(self) -> None:
+        """Pass nothing on any more on the connections that exist."""
+        self._silent |= self._tasks
+
+    async def accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        """Serve one connection."""
+        task = asyncio.current_task()
+        assert task is not None
+        self.connections += 1
+        self._tasks.add(task)
+        server_reader, server_writer = await asyncio.open_unix_connection(self._path)
+        back = asyncio.create_task(self._back(task, server_reader, writer))
+        try:
+            while data := await reader.read(65536):
+                if task in self._silent:
+                    continue
+                if self.cut_before is not None and self.cut_before in data:
+                    break
+                cut = self.cut_after is not None and self.cut_after in data
+                if cut:
+                    self._silent.add(task)
+                server_writer.write(data)
+                if cut:
+                    # Answered after the request before it on the same connection.
+                    await asyncio.wait({back}, timeout=0.2)
+                    break
+        finally:
+            self._tasks.discard(task)
+            back.cancel()
+            for end in (writer, server_writer):
+                end.close()
+            with contextlib.suppress(OSError, asyncio.CancelledError):
+                await asyncio.wait({back})
+
+    async def _back(
+        self,
+        task: asyncio.Task[None],
+        reader: asyncio.StreamReader,
+        writer: asyncio.StreamWriter,
+    ) -> None:
+        with contextlib.suppress(OSError):
+            while data := await reader.read(65536):
+                if task not in self._silent:
+                    writer.write(data)
+            writer.close()
+
+    async def aclose(self) -> None:
+        """End all connections."""
+        tasks = list(self._tasks)
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+
+@contextlib.asynccontextmanager
+async def relay(path: Path, tls: ssl.SSLContext | None = None) -> AsyncIterator[Relay]:
+    """Run a relay to the server at a Unix socket, on a loopback port, with TLS if given."""
+    it = Relay(path)
+    server = await asyncio.start_server(it.accept, "127.0.0.1", 0, ssl=tls)
+    it.port = server.sockets[0].getsockname()[1]
+    try:
+        async with server:
+            yield it
+    finally:
+        await it.aclose()
+
+
+def certificate(directory: Path, openssl: str) -> tuple[Path, ssl.SSLContext]:
+    """Make a certificate for 127.0.0.1 that is its own authority, and a server's TLS context."""
+    cert, key = directory / "cert.pem", directory / "key.pem"
+    command = [openssl, "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2"]
+    command += ["-subj", "/CN=127.0.0.1", "-addext", "subjectAltName=IP:127.0.0.1"]
+    subprocess.run(
+        [*command, "-keyout", str(key), "-out", str(cert)], check=True, capture_output=True
+    )
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    context.load_cert_chain(cert, key)
+    return cert, context
