@@ -111,22 +111,28 @@ class Executor:
     async def run(self) -> None:
         """Run deliveries until there are no more."""
         self._loop_task = anyio.get_current_task().id
-        shared = anyio.current_time()
+        state, session = self._state, self._tools.session
+        shared = now = anyio.current_time()
         with self._deliveries, self._outcomes:
             while True:
+                if state.buffered and not session.fresh():
+                    # Another worker may have them by now; the fetcher will know.
+                    await anyio.sleep(_LEASE_LOOK)
+                    now = anyio.current_time()
                 try:
                     delivery = self._deliveries.receive_nowait()
                 except anyio.WouldBlock:
-                    try:
-                        delivery = await self._deliveries.receive()
-                    except anyio.EndOfStream:
-                        return
+                    await state.idle.rest()
+                    shared = now = anyio.current_time()
+                    continue
                 except anyio.EndOfStream:
                     return
-                self._state.begun += 1
-                await self._begin(delivery)
+                state.begun += 1
+                if state.buffered:
+                    state.idle.wake_one()
+                now = await self._begin(delivery, now)
                 # Handlers that never wait would keep the publisher and the fetcher from the loop.
-                if (now := anyio.current_time()) - shared > _SHARE:
+                if now - shared > _SHARE:
                     await anyio.lowlevel.checkpoint()
                     shared = now
 
@@ -134,26 +140,29 @@ class Executor:
         """Close the outcomes channel on behalf of a handler that can't be cancelled."""
         self._outcomes.close()
 
-    async def _begin(self, delivery: Delivery) -> None:
-        """Run a delivery, unless it was lost while it waited."""
-        tools = self._tools
-        while not tools.session.fresh():
-            await anyio.sleep(_LEASE_LOOK)
+    async def _begin(self, delivery: Delivery, now: float) -> float:
+        """Run a delivery, unless it was lost while it waited; return the time of its end."""
+        tools, state = self._tools, self._state
         if not tools.ledger.holds(delivery.queue, delivery.raw):
-            self._state.turned()
-            return
-        scope = anyio.CancelScope()
+            state.turned()
+            return now
         running = Running(
-            delivery, anyio.current_time(), tools.surroundings.now(), scope, self._loop_task
+            delivery, now, tools.surroundings.now(), anyio.CancelScope(), self._loop_task
         )
-        self._state.running[self._slot] = running
-        outcome = await self._execute(delivery, running)
-        if running.forsaken:
-            return
-        if isinstance(outcome, Released) and running.interrupt is Interrupt.LEASE_LOST:
+        state.running[self._slot] = running
+        try:
+            outcome = await self._execute(delivery, running)
+        finally:
+            # Also when a crash elsewhere cancels the tree: what is no longer here doesn't run.
+            state.running.pop(self._slot, None)
+            state.turned()
+        if running.forsaken or (
             # It runs elsewhere by now; there is nothing of it here to give back.
-            return
+            isinstance(outcome, Released) and running.interrupt is Interrupt.LEASE_LOST
+        ):
+            return anyio.current_time()
         self._outcomes.send_nowait(outcome)
+        return running.since + running.took
 
     async def _execute(self, delivery: Delivery, running: Running) -> Outcome:
         """Take the steps of a run and turn whatever comes of them into an outcome."""
@@ -163,18 +172,15 @@ class Executor:
             handler = self._find(delivery)
             payload = self._build(handler, delivery)
         except _Unrunnable as verdict:
-            self._state.end(self._slot, anyio.current_time())
             return Rejected(delivery, None, verdict.reason, verdict.error)
         if log:
             logger.bind(task_id=task.id, task_type=task.type, attempt=task.attempt).info(
                 "Processing task {}", task.id
             )
-        timeout = task.timeout or handler.timeout or self._tools.settings.timeout
-        try:
-            value, error = await self._call(handler, payload, running, timeout)
-        finally:
-            took = self._state.end(self._slot, anyio.current_time())
-        outcome = self._judge(delivery, running, Run(running.began, took), value, error, timeout)
+        limit = task.timeout or handler.timeout or self._tools.settings.timeout
+        value, error = await self._call(handler, payload, running, limit)
+        self._state.note_end(running, anyio.current_time())
+        outcome = self._judge(running, value, error, limit)
         if log:
             _say(outcome)
         return outcome
@@ -212,7 +218,7 @@ class Executor:
             raise _Unrunnable(Reason.INVALID_PAYLOAD, text) from None
 
     async def _call(
-        self, handler: Handler, payload: object, running: Running, timeout: float
+        self, handler: Handler, payload: object, running: Running, limit: float
     ) -> tuple[object, BaseException | None]:
         """Call the handler under its time-out; return its value, or what it raised.
 
@@ -220,15 +226,17 @@ class Executor:
         the handler made up (it awaited something that was cancelled) is a failure like others.
         """
         scope = running.scope
-        scope.deadline = anyio.current_time() + timeout
-        context = self._context(running, timeout)
-        cancelled = anyio.get_cancelled_exc_class()
+        scope.deadline = running.since + limit
         with scope:
             try:
                 if handler.threaded:
+                    context = self._context(running, limit)
                     return await self._call_in_thread(handler, payload, context), None
-                return await handler.call(payload, context), None
-            except cancelled as error:
+                if handler.takes_context:
+                    context = self._context(running, limit)
+                    return await handler.function(payload, context), None
+                return await handler.function(payload), None
+            except anyio.get_cancelled_exc_class() as error:
                 if scope.cancel_called or anyio.current_effective_deadline() == -inf:
                     raise
                 return None, error
@@ -251,7 +259,7 @@ class Executor:
             call, abandon_on_cancel=True, limiter=self._tools.threads
         )
 
-    def _context(self, running: Running, timeout: float) -> Context:
+    def _context(self, running: Running, limit: float) -> Context:
         delivery = running.delivery
         return Context(
             task_id=delivery.task.id,
@@ -259,23 +267,19 @@ class Executor:
             queue=delivery.queue,
             worker_id=self._tools.worker_id,
             attempt=delivery.task.attempt,
-            deadline=running.began + timedelta(seconds=timeout),
+            deadline=running.began + timedelta(seconds=limit),
         )
 
-    def _judge(  # noqa: PLR0913 - all that is known of a run
-        self,
-        delivery: Delivery,
-        running: Running,
-        run: Run,
-        value: object,
-        error: BaseException | None,
-        timeout: float,
+    def _judge(
+        self, running: Running, value: object, error: BaseException | None, limit: float
     ) -> Outcome:
         """Say what became of a run."""
+        delivery = running.delivery
+        run = Run(running.began, running.took)
         if running.scope.cancelled_caught:
             if running.interrupt is not None:
                 return Released(delivery)
-            why = f"the handler ran for longer than its time-out of {timeout:g} s"
+            why = f"the handler ran for longer than its time-out of {limit:g} s"
             return Failed(delivery, run, why, "TimeoutError")
         if isinstance(error, Reject):
             return Rejected(delivery, run, Reason.REJECTED, error.why)

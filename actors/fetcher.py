@@ -14,7 +14,13 @@ from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectSendStre
 from attrs import frozen
 from loguru import logger
 
-from actors.broker import BrokerError, LeaseLapsedError, Session, UnreachableError
+from actors.broker import (
+    BrokerError,
+    LeaseLapsedError,
+    RefusedError,
+    Session,
+    UnreachableError,
+)
 from actors.fetch_policy import FetchPolicy
 from actors.ledger import Ledger
 from actors.settings import MAX_BATCH, WorkerSettings
@@ -112,7 +118,7 @@ class Fetcher:
                 except BrokerError as error:
                     logger.warning("The server refuses to hand out tasks: {}", error)
                     await anyio.sleep(_REFUSED_PAUSE)
-            await self._return_all()
+            await self._end()
 
     async def _step(self) -> None:
         """Do the one thing that is due."""
@@ -127,7 +133,7 @@ class Fetcher:
             await self._audit()
             return
         if (wait := self._patience_left(now)) <= 0:
-            await self._hand_back()
+            await self._give_back(self._withdraw())
             return
         self._policy.observe(now, state.begun, state.ended, state.busy_seconds)
         ages = [now - running.since for running in state.running.values()]
@@ -187,6 +193,7 @@ class Fetcher:
             else:
                 self._channels.outcomes.send_nowait(decoded)
         self._puts.append((self._state.put, now))
+        self._state.idle.wake_one()
 
     def _decode(self, queue: str, raw: bytes, now: float) -> Delivery | Rejected:
         try:
@@ -207,48 +214,63 @@ class Fetcher:
             puts.popleft()
         return puts[0][1] + self._settings.patience - now if puts else float("inf")
 
-    async def _hand_back(self) -> None:
-        """Give back all deliveries that no executor has begun, in their old order (I3)."""
-        unbegun: dict[str, list[Delivery]] = {}
+    def _withdraw(self) -> dict[str, list[bytes]]:
+        """Take back from the channel what no executor has begun, oldest first, by queue.
+
+        It is struck from the ledger now: if the reply to giving it back is lost, the audit
+        adopts what wasn't given back.
+        """
+        unbegun: dict[str, list[bytes]] = {}
         while True:
             try:
                 delivery = self._channels.unbegun.receive_nowait()
             except anyio.WouldBlock:
                 break
             self._state.put -= 1
-            unbegun.setdefault(delivery.queue, []).append(delivery)
+            self._ledger.discard(delivery.queue, delivery.raw)
+            unbegun.setdefault(delivery.queue, []).append(delivery.raw)
         self._puts.clear()
-        for queue, deliveries in unbegun.items():
-            raws = [delivery.raw for delivery in deliveries]
-            for raw in raws:
-                # Before the call: if its reply is lost, the audit adopts what wasn't given back.
-                self._ledger.discard(queue, raw)
-            self._state.released += len(raws)
-            await self._session.release(queue, raws)
+        return unbegun
 
-    async def _return_all(self) -> None:
+    async def _give_back(self, unbegun: dict[str, list[bytes]]) -> None:
+        """Give tasks back to the head of their queues, in their old order (I3)."""
+        for queue, raws in unbegun.items():
+            await self._session.release(queue, raws)
+            self._state.released += len(raws)
+
+    async def _end(self) -> None:
         """Give back what no executor has begun, and what a lost reply may have brought (I6).
 
-        A hand-back whose reply was lost isn't sent again: it could take a task away that was
+        The channel is closed first, so that idle executors end even if the server is away. A
+        hand-back whose reply was lost isn't sent again: it could take a task away that was
         taken anew meanwhile. The inflight list tells what is still to be given back.
         """
-        while True:
-            try:
-                await self._hand_back()
-                for queue in self._queues:
-                    before = self._ledger.snapshot(queue)
-                    listed = await self._session.held(queue)
-                    strangers = self._ledger.unknown(queue, before, listed)
-                    if strangers:
-                        await self._session.release(queue, strangers)
-            except UnreachableError as error:
-                logger.debug("Giving tasks back: a reply was lost: {}", error)
-                await anyio.sleep(_LEASE_LOOK)
-            except BrokerError as error:
-                logger.warning("The server refuses to take tasks back: {}", error)
-                return
-            else:
-                return
+        left = self._withdraw()
+        self._channels.deliveries.close()
+        self._state.idle.wake_all()
+        try:
+            while True:
+                try:
+                    await self._give_back(left)
+                    left = await self._strangers()
+                except UnreachableError as error:
+                    logger.debug("Giving tasks back: a reply was lost: {}", error)
+                    left = {}
+                else:
+                    if not left:
+                        return
+        except RefusedError as error:
+            logger.warning("The server refuses to take tasks back: {}", error)
+
+    async def _strangers(self) -> dict[str, list[bytes]]:
+        """Read what the server says that we hold and we don't know, by queue."""
+        found: dict[str, list[bytes]] = {}
+        for queue in self._queues:
+            before = self._ledger.snapshot(queue)
+            listed = await self._session.held(queue)
+            if strangers := self._ledger.unknown(queue, before, listed):
+                found[queue] = strangers
+        return found
 
     async def _audit(self) -> None:
         """Adopt what the server says that we hold and we don't know: lost replies.
@@ -256,14 +278,8 @@ class Fetcher:
         A half-open connection can leave a wait on the server that takes a task for nobody, so
         this is done now and then even when no reply is known to be lost.
         """
-        for queue in self._queues:
-            before = self._ledger.snapshot(queue)
-            listed = await self._session.held(queue)
-            strangers = self._ledger.unknown(queue, before, listed)
-            if strangers:
-                logger.info(
-                    "Adopting {} tasks of {} whose delivery was lost", len(strangers), queue
-                )
-                self._accept(queue, strangers)
+        for queue, strangers in (await self._strangers()).items():
+            logger.info("Adopting {} tasks of {} whose delivery was lost", len(strangers), queue)
+            self._accept(queue, strangers)
         self._suspicious = False
         self._audited = anyio.current_time()

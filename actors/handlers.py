@@ -1,7 +1,7 @@
 """The registry of handlers: which function runs which type of task."""
 
 import inspect
-from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, TypeVar, get_type_hints
 
 from attrs import field, frozen
@@ -42,12 +42,6 @@ class Handler:
     queue: str | None = None
     timeout: float | None = None
     retry: Backoff | None = None
-
-    def call(self, payload: object, context: Context) -> Awaitable[object]:
-        """Start an `async def` handler."""
-        if self.takes_context:
-            return self.function(payload, context)  # type: ignore[no-any-return] # checked when registered
-        return self.function(payload)  # type: ignore[no-any-return] # checked when registered
 
     def arguments(self, payload: object, context: Context) -> tuple[object, ...]:
         """Return what a `def` handler is called with."""

@@ -9,6 +9,7 @@ from enum import Enum
 import anyio
 from attrs import define, field, frozen
 
+from actors.idle import Idle
 from messages import Delivery
 
 
@@ -30,6 +31,7 @@ class Running:
         scope: cancels it.
         loop_task: identifies the event loop's task that runs it.
         interrupt: why it was cancelled by us, if it was.
+        took: how many seconds it took, once it has ended.
         forsaken: whether its outcome no longer counts, because the task was given back.
     """
 
@@ -40,6 +42,7 @@ class Running:
     loop_task: int
     interrupt: Interrupt | None = None
     forsaken: bool = False
+    took: float = 0.0
 
     def cancel(self, why: Interrupt) -> None:
         """Cancel the handler, saying why."""
@@ -65,6 +68,7 @@ class WorkerState:
         reclaimed: tasks recovered from dead workers.
         running: by slot.
         threads: names of threads that run a handler, by task id.
+        idle: the executors that wait for work.
     """
 
     slots: int
@@ -80,6 +84,7 @@ class WorkerState:
     reclaimed: int = 0
     running: dict[int, Running] = field(factory=dict)
     threads: dict[str, str] = field(factory=dict)
+    idle: Idle = field(factory=Idle)
     _turn: anyio.Event | None = None
 
     @property
@@ -87,13 +92,11 @@ class WorkerState:
         """Deliveries that wait for an executor."""
         return self.put - self.begun
 
-    def end(self, slot: int, now: float) -> float:
-        """Note that the handler of a slot has ended; return the seconds that it took."""
-        took = now - self.running.pop(slot).since
-        self.busy_seconds += took
+    def note_end(self, running: Running, now: float) -> None:
+        """Note that a handler has ended."""
+        running.took = now - running.since
+        self.busy_seconds += running.took
         self.ended += 1
-        self.turned()
-        return took
 
     def turned(self) -> None:
         """Wake whoever waits for a change."""
@@ -101,10 +104,10 @@ class WorkerState:
             self._turn.set()
             self._turn = None
 
-    async def change(self, timeout: float) -> None:
-        """Wait until a handler has ended, at most `timeout` seconds."""
+    async def change(self, within: float) -> None:
+        """Wait until a handler has ended, at most `within` seconds."""
         self._turn = self._turn or anyio.Event()
-        with anyio.move_on_after(timeout):
+        with anyio.move_on_after(within):
             await self._turn.wait()
 
 

@@ -198,9 +198,7 @@ class Worker:
                     self._ended.set()
 
     async def _joined(self, stop: StopRequest, task_status: TaskStatus[None]) -> None:
-        member = Member(
-            self.worker_id, self._holder, self._slots, self._queues, self._loop_tasks
-        )
+        member = Member(self.worker_id, self._holder, self._slots, self._queues, self._loop_tasks)
         async with anyio.create_task_group() as slots:
             with anyio.CancelScope() as joining:
                 stop.abandon_if_requested(joining)

@@ -1,6 +1,5 @@
 """Private servers for tests: real ones, on loopback, that tests may kill, stop and restart."""
 
-import asyncio
 import contextlib
 import os
 import random
@@ -9,10 +8,8 @@ import signal
 import socket
 import subprocess
 import tempfile
-import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import TypeVar
 
 import redis
 from redis.backoff import NoBackoff
@@ -20,47 +17,22 @@ from redis.retry import Retry
 
 from runtime.embedded.account import unprivileged
 from runtime.embedded.binaries import POSTGRES, postgres_program, valkey_server
+from tests.polling import eventually, eventually_async
 
-T = TypeVar("T")
-
+__all__ = [
+    "SERVERS",
+    "Postgres",
+    "Valkey",
+    "eventually",
+    "eventually_async",
+    "free_port",
+    "make_valkey",
+]
 # Not the shared generator, which pytest-randomly seeds alike in every xdist worker.
 _RANDOM = random.SystemRandom()
 
 SERVERS: set[int] = set()
 """Process ids of the servers that are kept here; the guard against leaked processes spares them."""
-
-
-def eventually(
-    predicate: Callable[[], T], timeout: float = 30, every: float = 0.02, what: str = ""
-) -> T:
-    """Poll until the predicate returns something true, and return that.
-
-    The only place where a test may sleep: the time-out bounds a failing test, it proves nothing.
-    """
-    deadline = time.monotonic() + timeout
-    while not (value := predicate()):
-        _check_deadline(deadline, what, predicate)
-        time.sleep(every)
-    return value
-
-
-async def eventually_async(
-    predicate: Callable[[], T],
-    timeout: float = 30,  # noqa: ASYNC109 - bounds the polling, as in its twin
-    every: float = 0.02,
-    what: str = "",
-) -> T:
-    """Poll like `eventually`, letting the event loop turn in between (asyncio)."""
-    deadline = time.monotonic() + timeout
-    while not (value := predicate()):
-        _check_deadline(deadline, what, predicate)
-        await asyncio.sleep(every)
-    return value
-
-
-def _check_deadline(deadline: float, what: str, predicate: object) -> None:
-    if time.monotonic() > deadline:
-        raise AssertionError(f"never came true: {what or predicate}")
 
 
 def free_port() -> int:

@@ -1,6 +1,6 @@
 """The way to BRAiN's database: its URL, the engine with its pool, and transactions that retry."""
 
-import asyncio
+import errno
 from collections.abc import Awaitable, Callable
 from typing import Any, Final, TypeVar
 
@@ -107,9 +107,10 @@ def _connector(url: URL, application_name: str) -> Callable[..., Awaitable[Any]]
 
 def _why(error: Exception) -> str:
     match error:
-        case asyncio.TimeoutError():
+        case TimeoutError():
             return f"no answer within {CONNECT_TIMEOUT_S} s"
-        case ConnectionRefusedError():
+        # asyncio puts the failures of a name with several addresses into one text.
+        case OSError() if f"[Errno {errno.ECONNREFUSED}]" in str(error):
             return "the connection is refused"
         case FileNotFoundError():
             return "there is no such socket"

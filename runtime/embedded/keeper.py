@@ -68,7 +68,9 @@ class Keeper:
     def revive(self) -> None:
         """Start the server again if it has ended; raises what `join` raises."""
         with self._directory_errors():
+            deadline = time.monotonic() + _PATIENCE
             while not self._starting.try_exclusive():
+                self._check(deadline, "another process keeps starting or stopping it")
                 self._pause()
             try:
                 # Never refused: it is only ever exclusive under the lock that we hold.
@@ -115,9 +117,7 @@ class Keeper:
                 raise ServerFailedError(self._program.name, self._log, self._last_words())
             if not alive:
                 started = self._start()
-            if time.monotonic() > deadline:
-                reason = f"no answer within {_PATIENCE:.0f} s"
-                raise ServerFailedError(self._program.name, self._log, reason)
+            self._check(deadline, "it runs but doesn't answer")
             self._pause()
         self._program.complete()
         what = "started" if started else "found running"
@@ -163,6 +163,11 @@ class Keeper:
         said = [line for line in lines if line and "WARNING" not in line]
         marked = [line for line in said if any(mark in line for mark in _MARKS)]
         return (marked or said or ["it ended without a word"])[-1]
+
+    def _check(self, deadline: float, reason: str) -> None:
+        if time.monotonic() > deadline:
+            reason = f"{reason}, for {_PATIENCE:.0f} s now"
+            raise ServerFailedError(self._program.name, self._log, reason)
 
     def _pause(self) -> None:
         if self._abandoned.wait(_EVERY):

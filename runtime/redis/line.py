@@ -8,6 +8,7 @@ from collections.abc import Callable
 from typing import Any, Final
 
 import anyio
+import hiredis
 from loguru import logger
 from redis import exceptions
 from redis.exceptions import NoScriptError, RedisError, ResponseError
@@ -93,7 +94,7 @@ class Line:
                 if not link.is_connected:
                     await link.connect()
                     await self.connected(link)
-                await link.send_command(*words)
+                await link.send_packed_command(hiredis.pack_command(words))
                 return await link.read_response()
         except ResponseError as error:
             # An answer, so the connection is good; but one that says the server isn't.

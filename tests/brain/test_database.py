@@ -65,6 +65,14 @@ async def test_a_refused_connection_is_told_in_one_sentence() -> None:
     assert "hunter2" not in str(error)
 
 
+async def test_a_name_with_several_addresses_is_told_the_same() -> None:
+    """`localhost` may stand for two addresses: the sentence doesn't recite both failures."""
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        error = await unreachable(f"postgresql://u@localhost:{taken.getsockname()[1]}/brain")
+    assert error.problem == "the connection is refused"
+
+
 async def test_a_missing_database_is_named(database_url: str) -> None:
     """The server's own words are kept: which database doesn't exist."""
     error = await unreachable(database_url + "_nowhere")
@@ -91,8 +99,11 @@ async def test_a_unix_socket_and_query_options_are_taken(
     await engine.dispose()
 
 
-async def test_connections_bear_our_settings(database_url: str) -> None:
-    """A connection is named for its user, and no statement runs for ever."""
+async def test_connections_bear_our_settings(postgres_server: Postgres, database_url: str) -> None:
+    """A connection is named for its user, bounds its statements, and isolates as we rely on."""
+    name = database_url.rpartition("/")[2]
+    stricter = "default_transaction_isolation = 'serializable'"
+    postgres_server.execute(f"ALTER DATABASE {name} SET {stricter}")
     engine = database.engine(database_url, concurrency=1, application_name="brain-worker w1")
     async with engine.connect() as connection:
         settings = {
