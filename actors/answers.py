@@ -1,7 +1,7 @@
 """From an outcome to what the broker stores: the answer's JSON and the dead letter."""
 
 from datetime import datetime
-from typing import assert_never
+from typing import Final, assert_never
 
 import msgspec
 
@@ -23,6 +23,9 @@ from messages import (
     encode_value,
 )
 
+_LONGEST: Final = 4_000
+"""Characters of an error that are kept."""
+
 
 def settlement(outcome: Outcome, worker_id: str, now: datetime) -> Settlement | None:
     """Return how an outcome ends its task, or None if the task is given back."""
@@ -31,7 +34,7 @@ def settlement(outcome: Outcome, worker_id: str, now: datetime) -> Settlement | 
             result = _result(delivery.task, run, worker_id, now, value, success=True)
             return Settlement(delivery.raw, delivery.task.id, result)
         case Failed(delivery, run, error, error_type):
-            result = _failure(delivery.task, run, worker_id, now, error, error_type)
+            result = _failure(delivery.task, run, worker_id, now, _clean(error), error_type)
             return Settlement(delivery.raw, delivery.task.id, result)
         case Rejected(delivery, run, reason, error):
             task = delivery.task if isinstance(delivery, Delivery) else None
@@ -56,6 +59,7 @@ def rejection(  # noqa: PLR0913 - the parts of a dead letter
     deaths: int | None = None,
 ) -> Settlement:
     """Return the end of a task that can't be run: a dead letter, and an answer if it has an id."""
+    error = _clean(error)
     source = task or malformed
     task_id, task_type = None, None
     if task is not None:
@@ -90,6 +94,12 @@ def rejection(  # noqa: PLR0913 - the parts of a dead letter
             )
         )
     return Settlement(raw, task_id, body, dead)
+
+
+def _clean(text: str) -> str:
+    """Return a text of bounded length that can be written as UTF-8, whatever a handler raised."""
+    bounded = text if len(text) <= _LONGEST else text[: _LONGEST - 1] + "…"
+    return bounded.encode(errors="replace").decode()
 
 
 def _failure(  # noqa: PLR0913, PLR0917 - the parts of a failure

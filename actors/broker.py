@@ -138,6 +138,9 @@ class Session(Protocol):
     async def release(self, queue: str, raws: Sequence[bytes]) -> None:
         """Put held tasks back to the head of their queue, in the order given."""
 
+    def cut(self) -> None:
+        """Give the server up: calls under way and to come fail at once."""
+
     async def beat(self, heartbeat: bytes, expires: float) -> None:
         """Store the heartbeat for `expires` seconds."""
 

@@ -23,7 +23,8 @@ class Timing:
 
     Attributes:
         lapse: how long a pulse must stand still. A live worker renews every second, so four
-            missed renewals tell the dead from the slow; with the looks it stays below I4's 5 s.
+            missed renewals tell the dead from the slow; with a look before and one after it
+            stays below I4's 5 s.
         interval: between looks.
         prompt: how soon a look must be answered to count.
         gap: how far apart two looks may be to be consecutive.
@@ -32,7 +33,7 @@ class Timing:
     """
 
     lapse: float = field(default=4.0, validator=gt(0))
-    interval: float = field(default=0.5, validator=gt(0))
+    interval: float = field(default=0.3, validator=gt(0))
     prompt: float = field(default=0.75, validator=gt(0))
     gap: float = field(default=1.5, validator=gt(0))
     oblivion: float = field(default=60.0, validator=gt(0))

@@ -16,6 +16,7 @@ from anyio.streams.memory import MemoryObjectSendStream
 from attrs import frozen
 from loguru import logger
 
+from actors.broker import Session
 from actors.executor import Executor
 from actors.fetcher import Fetcher
 from actors.state import Interrupt, WorkerState
@@ -114,6 +115,7 @@ class Drain:
         executors: all of them.
         outcomes: an end of the outcomes channel, for tasks given back on a handler's behalf.
         state: what runs.
+        session: to give the server up when the time is.
         shut: closes the publisher's channel and ends what is left.
     """
 
@@ -125,6 +127,7 @@ class Drain:
         executors: list[Executor],
         outcomes: MemoryObjectSendStream[Outcome],
         state: WorkerState,
+        session: Session,
         shut: Callable[[], None],
     ) -> None:
         self._stop = stop
@@ -133,6 +136,7 @@ class Drain:
         self._executors = executors
         self._outcomes = outcomes
         self._state = state
+        self._session = session
         self._shut = shut
 
     async def run(self) -> None:
@@ -142,8 +146,10 @@ class Drain:
             self._fetcher.stop()
             if not await self._stop.until_running_ends(self._ends.executors):
                 await self._interrupt()
-        await self._stop.until_settling_ends(self._ends.publisher)
-        await self._stop.until_settling_ends(self._ends.fetcher)
+        settled = await self._stop.until_settling_ends(self._ends.publisher)
+        if not (await self._stop.until_settling_ends(self._ends.fetcher) and settled):
+            # Calls are shielded from the cancellation that follows, and the time is up.
+            self._session.cut()
         self._shut()
 
     async def _interrupt(self) -> None:

@@ -276,13 +276,14 @@ class Executor:
         """Say what became of a run."""
         delivery = running.delivery
         run = Run(running.began, running.took)
-        if running.scope.cancelled_caught:
+        cut_short = running.scope.cancel_called and error is not None
+        if isinstance(error, Reject):
+            return Rejected(delivery, run, Reason.REJECTED, str(error.why))
+        if running.scope.cancelled_caught or cut_short:
             if running.interrupt is not None:
                 return Released(delivery)
             why = f"the handler ran for longer than its time-out of {limit:g} s"
             return Failed(delivery, run, why, "TimeoutError")
-        if isinstance(error, Reject):
-            return Rejected(delivery, run, Reason.REJECTED, error.why)
         if error is not None:
             return _failure(delivery, run, error)
         try:
@@ -298,12 +299,15 @@ class Executor:
 
 def _failure(delivery: Delivery, run: Run, error: BaseException) -> Failed:
     """Keep the traceback for the log and its last line for the producer."""
-    task = delivery.task
+    task, kind = delivery.task, type(error).__name__
+    try:
+        text = str(error)
+    except Exception:  # noqa: BLE001 - an exception of the user's that can't even be shown
+        text = f"the handler raised {kind}, whose text can't be read"
     logger.bind(task_id=task.id, task_type=task.type, attempt=task.attempt).opt(
         exception=error
-    ).warning("Task {} failed: {}: {}", task.id, type(error).__name__, error)
-    text = str(error).encode(errors="replace").decode()
-    return Failed(delivery, run, text or type(error).__name__, type(error).__name__)
+    ).warning("Task {} failed: {}: {}", task.id, kind, text)
+    return Failed(delivery, run, text or kind, kind)
 
 
 def _say(outcome: Outcome) -> None:

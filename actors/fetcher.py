@@ -84,6 +84,8 @@ class Fetcher:
         self._state = state
         self._ledger = ledger
         self._settings = settings
+        # What is held and not settled is bounded, however long the publisher has to wait.
+        self._most = max(MAX_BATCH, 2 * state.slots)
         self._policy = FetchPolicy(state.slots, settings.horizon)
         self._stopping = False
         self._suspicious = False
@@ -137,7 +139,7 @@ class Fetcher:
             return
         self._policy.observe(now, state.begun, state.ended, state.busy_seconds)
         ages = [now - running.since for running in state.running.values()]
-        room = min(self._policy.room(state.buffered, ages), MAX_BATCH - len(self._ledger))
+        room = min(self._policy.room(state.buffered, ages), self._most - len(self._ledger))
         if room <= 0:
             await state.change(min(wait, self._settings.audit_interval))
         elif not await self._take(room):

@@ -2,6 +2,7 @@
 
 from collections import defaultdict
 from collections.abc import Sequence
+from math import inf
 from typing import Final
 
 import anyio
@@ -17,7 +18,16 @@ from actors.surroundings import Surroundings
 from messages import Outcome, Rejected, Released, Succeeded
 
 _REFUSED_PAUSE: Final = 0.5
-"""Seconds to wait after the server has refused to settle."""
+"""Seconds after which what the server has refused to settle is tried again."""
+
+
+_Ending = tuple[Outcome, Settlement]
+
+
+def _weight(outcome: Outcome) -> int:
+    """Return about how many bytes an outcome adds to a call."""
+    value = len(outcome.value) if isinstance(outcome, Succeeded) else 0
+    return len(outcome.delivery.raw) + value
 
 
 class Publisher:
@@ -48,30 +58,47 @@ class Publisher:
         self._worker_id = worker_id
         self._surroundings = surroundings
         self._released: list[Released] = []
+        self._refused: list[_Ending] = []
 
     async def run(self) -> None:
         """Settle outcomes until there are no more, then give back what was released."""
         with self._outcomes:
-            async for first in self._outcomes:
-                await self._settle(self._batch(first))
+            while outcomes := await self._next():
+                await self._settle(outcomes)
+        while self._refused:
+            await anyio.sleep(_REFUSED_PAUSE)
+            await self._settle([])
         await self._release()
+
+    async def _next(self) -> list[Outcome]:
+        """Wait for outcomes and return what is there, or nothing when there will be no more.
+
+        What the server has refused is tried again meanwhile; it holds up nothing else.
+        """
+        while True:
+            scope = anyio.move_on_after(_REFUSED_PAUSE if self._refused else inf)
+            try:
+                with scope:
+                    return self._batch(await self._outcomes.receive())
+            except anyio.EndOfStream:
+                return []
+            await self._settle([])
 
     def _batch(self, first: Outcome) -> list[Outcome]:
         batch = [first]
-        size = len(first.delivery.raw)
-        while len(batch) < MAX_BATCH and size < MAX_BATCH_BYTES // 2:
+        size = _weight(first)
+        while len(batch) < MAX_BATCH - len(self._refused) and size < MAX_BATCH_BYTES:
             try:
                 outcome = self._outcomes.receive_nowait()
             except (anyio.WouldBlock, anyio.EndOfStream):
                 break
             batch.append(outcome)
-            size += len(outcome.delivery.raw)
-            size += len(outcome.value) if isinstance(outcome, Succeeded) else 0
+            size += _weight(outcome)
         return batch
 
     async def _settle(self, outcomes: Sequence[Outcome]) -> None:
         now = self._surroundings.now()
-        by_queue: defaultdict[str, list[tuple[Outcome, Settlement]]] = defaultdict(list)
+        by_queue: defaultdict[str, list[_Ending]] = defaultdict(list)
         for outcome in outcomes:
             ending = settlement(outcome, self._worker_id, now)
             if ending is not None:
@@ -79,25 +106,24 @@ class Publisher:
             elif isinstance(outcome, Released):
                 # Given back all at once at the end, so that their old order is known (I3).
                 self._released.append(outcome)
-        for queue, pending in by_queue.items():
-            await self._settle_queue(queue, pending)
+        for again in self._refused:
+            by_queue[again[0].delivery.queue].append(again)
+        self._refused = []
+        for queue, endings in by_queue.items():
+            await self._settle_queue(queue, endings)
 
-    async def _settle_queue(self, queue: str, pending: list[tuple[Outcome, Settlement]]) -> None:
-        while pending:
-            try:
-                answers = await self._session.settle(queue, [ending for _, ending in pending])
-            except RefusedError as error:
-                logger.warning("The server refuses to settle tasks of {}: {}", queue, error)
-                answers = [Settled.FAILED] * len(pending)
-            left: list[tuple[Outcome, Settlement]] = []
-            for one, answer in zip(pending, answers, strict=True):
-                if answer is Settled.FAILED:
-                    left.append(one)
-                else:
-                    self._account(one[0], answer)
-            pending = left
-            if pending:
-                await anyio.sleep(_REFUSED_PAUSE)
+    async def _settle_queue(self, queue: str, endings: list[_Ending]) -> None:
+        try:
+            answers = await self._session.settle(queue, [ending for _, ending in endings])
+        except RefusedError as error:
+            logger.warning("The server refuses to settle tasks of {}: {}", queue, error)
+            answers = [Settled.FAILED] * len(endings)
+        for ending, answer in zip(endings, answers, strict=True):
+            if answer is Settled.FAILED:
+                self._refused.append(ending)
+            else:
+                self._account(ending[0], answer)
+        self._state.turned()
 
     def _account(self, outcome: Outcome, answer: Settled) -> None:
         delivery = outcome.delivery
@@ -113,7 +139,6 @@ class Publisher:
         if isinstance(outcome, Rejected):
             state.rejected += 1
             logger.warning("Dead letter ({}): {}", outcome.reason.value, outcome.error)
-        state.turned()
 
     async def _release(self) -> None:
         by_queue: defaultdict[str, list[bytes]] = defaultdict(list)

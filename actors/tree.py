@@ -84,7 +84,7 @@ async def run_tree(parts: Parts, slots: TaskGroup) -> None:
     ends = Ends(executors=anyio.Event(), fetcher=anyio.Event(), publisher=anyio.Event())
     async with anyio.create_task_group() as group:
         shut = group.cancel_scope.cancel
-        drain = Drain(parts.stop, ends, fetcher, executors, to_publisher, state, shut)
+        drain = Drain(parts.stop, ends, fetcher, executors, to_publisher, state, session, shut)
         keeper = LeaseKeeper(parts.queues, session, state, ledger)
         janitor = Janitor(
             parts.queues, session, state, parts.worker_id, parts.surroundings, parts.timing

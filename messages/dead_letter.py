@@ -44,10 +44,9 @@ class DeadLetter:
     attempts: int = 0
     deaths: int = 0
 
-    def fields(self) -> tuple[str | bytes, ...]:
-        """Return the names and values of the stream entry, one after the other."""
+    def fields(self) -> tuple[str, ...]:
+        """Return names and values of the stream entry, in turn, but for the raw bytes (`task`)."""
         return (
-            *("task", self.raw),
             *("reason", self.reason.value),
             *("error", self.error),
             *("worker_id", self.worker_id),

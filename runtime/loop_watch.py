@@ -15,6 +15,9 @@ from loguru import logger
 _TURN: Final = 0.25
 """Seconds between the turns that the loop notes; what is longer is lag."""
 
+_SUSPENDED: Final = 5.0
+"""Seconds between two looks that tell of a suspended process. A renewal may take 2 s of them."""
+
 _FRAMES: Final = 12
 """Innermost frames of the blocking code that are logged."""
 
@@ -48,7 +51,7 @@ class LoopWatch:
         self._running = running
         self._loop = asyncio.get_running_loop()
         self._thread = threading.get_ident()
-        self._turned = time.monotonic()
+        self._turned = self._looked = time.monotonic()
         self._said = False
         self._given_up = False
         self.stalls = 0
@@ -68,7 +71,12 @@ class LoopWatch:
 
     def look(self) -> bool:
         """Look at the loop, from another thread; say whether it counts as turning."""
-        still = time.monotonic() - self._turned
+        now = time.monotonic()
+        if now - self._looked > _SUSPENDED:
+            # This thread didn't run either: it was the process that stood still, not the loop.
+            self._turned = now
+        self._looked = now
+        still = now - self._turned
         if still < self._limits.warning:
             if self._said:
                 logger.warning("The event loop turns again")

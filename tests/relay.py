@@ -14,18 +14,17 @@ class Relay:
     Attributes:
         cut_before: cut a connection instead of passing on a request that holds these bytes.
         cut_after: pass such a request on, wait for the reply, and cut instead of returning it.
-        silent: keep connections that exist open but pass nothing on; new ones work.
-        connections: how many were accepted.
     """
 
     def __init__(self, path: Path) -> None:
         self.cut_before: bytes | None = None
         self.cut_after: bytes | None = None
-        self.connections = 0
         self.port = 0
+        self._answered = asyncio.Event()
         self._path = path
         self._silent: set[asyncio.Task[None]] = set()
         self._tasks: set[asyncio.Task[None]] = set()
+        self._writers: set[asyncio.StreamWriter] = set()
 
     def fall_silent(self) -> None:
         """Pass nothing on any more on the connections that exist."""
@@ -35,8 +34,8 @@ class Relay:
         """Serve one connection."""
         task = asyncio.current_task()
         assert task is not None
-        self.connections += 1
         self._tasks.add(task)
+        self._writers.add(writer)
         server_reader, server_writer = await asyncio.open_unix_connection(self._path)
         back = asyncio.create_task(self._back(task, server_reader, writer))
         try:
@@ -50,16 +49,15 @@ class Relay:
                     self._silent.add(task)
                 server_writer.write(data)
                 if cut:
-                    # Answered after the request before it on the same connection.
-                    await asyncio.wait({back}, timeout=0.2)
+                    await self._answered.wait()
                     break
         finally:
             self._tasks.discard(task)
+            self._writers.discard(writer)
             back.cancel()
             for end in (writer, server_writer):
                 end.close()
-            with contextlib.suppress(OSError, asyncio.CancelledError):
-                await asyncio.wait({back})
+            await asyncio.wait({back})
 
     async def _back(
         self,
@@ -71,13 +69,16 @@ class Relay:
             while data := await reader.read(65536):
                 if task not in self._silent:
                     writer.write(data)
+                elif self.cut_after is not None:
+                    self._answered.set()
             writer.close()
 
     async def aclose(self) -> None:
         """End all connections."""
+        # Not by cancelling: asyncio reports a cancelled server callback as an error.
         tasks = list(self._tasks)
-        for task in tasks:
-            task.cancel()
+        for writer in self._writers:
+            writer.close()
         await asyncio.gather(*tasks, return_exceptions=True)
 
 

@@ -118,8 +118,8 @@ class RedisBroker:
         finally:
             thread.end(0)
             watch.close()
-            client.close()
-            await lines.aclose()
+            for line in lines.all():
+                await line.aclose()
 
     def _open_lines(self, member: Member) -> Lines:
         name = "brain-worker:" + "".join(

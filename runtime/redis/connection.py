@@ -122,7 +122,7 @@ def dialer(url: str | RedisAddress, *, client_name: str | None = None) -> Callab
     options = _options(address, None, client_name)
 
     def dial() -> Link:
-        return cast("Link", connection_class(retry=AsyncRetry(NoBackoff(), 0), **options))
+        return cast("Link", connection_class(**options))
 
     return dial
 

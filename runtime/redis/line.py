@@ -5,7 +5,7 @@ of whether it happened. It waits at most for the call's time-out instead.
 """
 
 from collections.abc import Callable
-from typing import Any, Final
+from typing import Any, Final, cast
 
 import anyio
 import hiredis
@@ -24,6 +24,11 @@ _LOST: Final = (
     exceptions.BusyLoadingError,
     OSError,
 )
+
+
+# hiredis packs in C what redis-py's connections pack in Python; its stub has the tuple's length
+# wrong.
+_pack: Final = cast("Callable[[tuple[str | bytes | int, ...]], bytes]", hiredis.pack_command)
 
 
 class FullServerError(RefusedError):
@@ -47,7 +52,9 @@ class Line:
         self._timeout = timeout
         self._backoff = backoff
         self._address = address
-        self._turn = anyio.Lock()
+        self._turn = anyio.Lock(fast_acquire=True)
+        self._bound = anyio.CancelScope()
+        self._cut = False
 
     def __repr__(self) -> str:
         return f"Line({self._address}, connected={self._link.is_connected})"
@@ -89,13 +96,17 @@ class Line:
 
     async def _exchange(self, within: float, words: tuple[str | bytes | int, ...]) -> Any:
         link = self._link
+        if self._cut:
+            raise ConnectionAbortedError("the server was given up")
+        self._bound = bound = anyio.CancelScope(deadline=anyio.current_time() + within, shield=True)
         try:
-            with anyio.fail_after(within, shield=True):
+            with bound:
                 if not link.is_connected:
                     await link.connect()
                     await self.connected(link)
-                await link.send_packed_command(hiredis.pack_command(words))
+                await link.send_packed_command(_pack(words))
                 return await link.read_response()
+            raise TimeoutError
         except ResponseError as error:
             # An answer, so the connection is good; but one that says the server isn't.
             if isinstance(error, _LOST):
@@ -107,6 +118,11 @@ class Line:
 
     async def connected(self, link: Link) -> None:
         """Do what is due after each connecting; nothing here."""
+
+    def cut(self) -> None:
+        """Let the call under way, and all to come, fail at once."""
+        self._cut = True
+        self._bound.cancel()
 
     async def _drop(self) -> None:
         with anyio.move_on_after(1, shield=True):

@@ -34,6 +34,9 @@ class Link(Protocol):
     async def send_command(self, *words: str | bytes | int) -> None:
         """Write a command; a failure or a cancellation closes the connection."""
 
+    async def send_packed_command(self, command: bytes) -> None:
+        """Write what `hiredis.pack_command` made; a failure or a cancellation closes it."""
+
     async def read_response(self, *, timeout: float | None = None) -> Any:  # noqa: ASYNC109 - redis-py's
         """Read a reply, None past the time-out; other failures and cancellation close it."""
 

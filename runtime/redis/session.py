@@ -46,10 +46,9 @@ class Lines:
     rest: Line
     waits: dict[str, WaitingLine]
 
-    async def aclose(self) -> None:
-        """Close them all."""
-        for line in (self.take, self.settle, self.rest, *self.waits.values()):
-            await line.aclose()
+    def all(self) -> tuple[Line, ...]:
+        """Return each of them."""
+        return (self.take, self.settle, self.rest, *self.waits.values())
 
 
 class RedisSession:
@@ -224,6 +223,11 @@ class RedisSession:
     async def forget(self, queue: str, holder: str) -> None:
         """Drop a holder that owns neither a lease nor a task."""
         await scripts.forget(self._lines.rest.call, queue, holder)
+
+    def cut(self) -> None:
+        """Give the server up."""
+        for line in self._lines.all():
+            line.cut()
 
     async def leave(self) -> None:
         """Give back leases and heartbeat, as far as the server can be reached."""

@@ -16,7 +16,7 @@ pytestmark = pytest.mark.anyio
 async def run(services: Services, task_type: str, payload: dict[str, Any]) -> Any:
     handler = brain_handlers(services)[task_type]
     context = Context("t", task_type, "q", "w", attempt=1, deadline=NOW + timedelta(minutes=1))
-    return await handler.call(handler.read(payload), context)
+    return await handler.function(*handler.arguments(handler.read(payload), context))
 
 
 async def test_the_handlers_serve_the_cluster_queue_alone(services: Services) -> None:

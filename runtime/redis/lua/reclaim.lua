@@ -11,8 +11,8 @@
 --       3 seconds after which an answer expires
 --       4 the channel of all results
 --       5… the items, in the order of the list: the raw body, then either 'Q' and the body that
---         goes to the queue, or 'B', how many fields its dead letter has, those fields, whether
---         it has an answer ('1' or '0'), the answer if so
+--         goes to the queue, or 'B', how many fields its dead letter has beside the body, those
+--         fields, whether it has an answer ('1' or '0'), the answer if so
 -- Reply how many items were recovered
 --
 -- Keeps I5: nothing is done if the lease isn't what was seen: the holder lives, or another
@@ -58,7 +58,7 @@ local function requeue(item)
 end
 
 local function bury(item)
-  local letter = redis.call('XADD', KEYS[4], '*', unpack(item.fields))
+  local letter = redis.call('XADD', KEYS[4], '*', 'task', item.raw, unpack(item.fields))
   local broken
   if item.key then
     local stored = redis.pcall('SET', item.key, item.answer, 'EX', ARGV[3])

@@ -9,8 +9,8 @@
 --       2 seconds after which an answer expires
 --       3 the channel of all results
 --       4 seconds after which KEYS[2] expires
---       5… the items: raw, how many fields its dead letter has (0: none), those fields,
---         whether it has an answer ('1' or '0'), the answer if so
+--       5… the items: raw, how many fields its dead letter has beside the body (0: it has no
+--         dead letter), those fields, whether it has an answer ('1' or '0'), the answer if so
 -- Reply 1 a status per item: D done, S stale (not held by this holder), F refused by the server
 --       2 the first refusal in words, or ''
 --
@@ -41,7 +41,7 @@ local function settle(raw, fields, key, answer)
   if not place then return 'S' end
   local letter
   if fields then
-    letter = redis.pcall('XADD', KEYS[3], '*', unpack(fields))
+    letter = redis.pcall('XADD', KEYS[3], '*', 'task', raw, unpack(fields))
     if failed(letter) then return refused(letter) end
   end
   local broken

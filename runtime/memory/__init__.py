@@ -1,0 +1,33 @@
+"""The in-memory broker: the Redis broker's semantics inside one event loop, for tests.
+
+It runs on asyncio and on trio and needs no server, so a service can test its handlers, and the
+worker that runs them, on virtual time:
+
+    broker = MemoryBroker()
+    queue = MemoryTaskQueue(broker, queue="brain:mission_tasks")
+    worker = Worker(broker, handlers, queues=["brain:mission_tasks"])
+    async with anyio.create_task_group() as service:
+        await service.start(worker.run)
+        task_id = await queue.push_task("agent.chat", {"message": "hi"})
+        result = await queue.get_task_result(task_id, timeout=10)
+        await worker.stop()
+
+| module | what is there |
+|---|---|
+| `store` | `MemoryStore`: queues, inflight lists, leases, answers; one method for each Lua script |
+| `waiting` | who waits for a task or an answer, served in the order of arrival |
+| `session` | `MemorySession`: one worker's dealings |
+| `broker` | `MemoryBroker`: joins workers, kills them, shows what became of tasks |
+| `task_queue` | `MemoryTaskQueue`, the producer's side |
+
+What differs from a server: all time is `anyio.current_time`, and the lease is renewed by a task of
+the event loop. So a handler that blocks the loop stops the pulses of all members, and the looks of
+all Janitors with them: nobody is reclaimed meanwhile. Nothing outlives the process.
+"""
+
+from runtime.memory.broker import MemberKilledError, MemoryBroker
+from runtime.memory.session import MemorySession
+from runtime.memory.store import MemoryStore
+from runtime.memory.task_queue import MemoryTaskQueue
+
+__all__ = ["MemberKilledError", "MemoryBroker", "MemorySession", "MemoryStore", "MemoryTaskQueue"]

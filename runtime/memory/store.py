@@ -1,0 +1,275 @@
+"""What a Redis server keeps for the pool, in memory: one method for each Lua script.
+
+A plain, synchronous class: each method happens wholly, as a script does, and the time is passed
+in, in seconds of whatever clock the caller goes by. The scripts in `runtime/redis/lua` say which
+invariant each step keeps; the side-by-side state machine in `tests/brokers` holds both together.
+"""
+
+from collections import deque
+from collections.abc import Sequence
+from typing import Final
+
+from attrs import field, frozen
+
+from actors import LeaseLapsedError, Look, Recovery, Settled, Settlement
+from actors.settings import MAX_BATCH_BYTES
+from messages import DeadLetter
+from runtime.redis import keys
+
+RESULT_EXPIRES: Final = 3600.0
+"""Seconds; the contract's."""
+
+SETTLED_EXPIRES: Final = 3600.0
+"""Seconds for which a batch that comes again is known."""
+
+
+@frozen(eq=False)
+class Expiring:
+    """A value that is gone after a while.
+
+    Attributes:
+        value: its bytes.
+        until: when it is gone, in seconds of the store's clock.
+    """
+
+    value: bytes
+    until: float
+
+
+@frozen(eq=False)
+class Batch:
+    """What is remembered of a holder's last batch of settlements.
+
+    Attributes:
+        number: grows with each batch.
+        statuses: what was answered.
+        until: when it is forgotten.
+    """
+
+    number: int
+    statuses: tuple[Settled, ...]
+    until: float
+
+
+@frozen(eq=False)
+class QueueState:
+    """All that lies beside one queue.
+
+    Attributes:
+        waiting: the queue itself, the head first.
+        inflight: holder → what it holds, oldest first; no empty lists.
+        leases: holder → `<pulse> <slots>`.
+        holders: holder → when it last renewed.
+        settled: holder → its last batch.
+        dead: dead letters, oldest first.
+    """
+
+    waiting: deque[bytes] = field(factory=deque)
+    inflight: dict[str, list[bytes]] = field(factory=dict)
+    leases: dict[str, str] = field(factory=dict)
+    holders: dict[str, float] = field(factory=dict)
+    settled: dict[str, Batch] = field(factory=dict)
+    dead: list[DeadLetter] = field(factory=list)
+
+    def put_inflight(self, holder: str, raws: list[bytes]) -> None:
+        """Set what a holder holds; an empty list is none, as on a server."""
+        if raws:
+            self.inflight[holder] = raws
+        else:
+            self.inflight.pop(holder, None)
+
+
+class MemoryStore:
+    """Queues and all that lies beside them."""
+
+    def __init__(self) -> None:
+        self.queues: dict[str, QueueState] = {}
+        self.results: dict[str, Expiring] = {}
+        """Task id → its answer, expired ones among them until somebody asks."""
+        self.heartbeats: dict[str, Expiring] = {}
+        """Worker id → its heartbeat, likewise."""
+        self.published: list[tuple[str, bytes]] = []
+        """Channel and message of all that was ever published, in order."""
+
+    def __repr__(self) -> str:
+        lengths = {name: len(state.waiting) for name, state in self.queues.items()}
+        return f"MemoryStore({lengths}, {len(self.results)} results)"
+
+    def queue(self, name: str) -> QueueState:
+        """Return what lies beside a queue."""
+        return self.queues.setdefault(name, QueueState())
+
+    def push(self, queue: str, raw: bytes) -> None:
+        """Append a task, as a producer's RPUSH does."""
+        self.queue(queue).waiting.append(raw)
+
+    def move(self, queue: str, holder: str) -> bytes | None:
+        """Take the head of a queue whatever the lease says, as a BLMOVE does."""
+        state = self.queue(queue)
+        if not state.waiting:
+            return None
+        raw = state.waiting.popleft()
+        state.inflight.setdefault(holder, []).append(raw)
+        return raw
+
+    def take(self, queue: str, holder: str, limit: int) -> list[bytes]:
+        """Take up to `limit` tasks that wait, oldest first, and no more once 8 MiB are reached.
+
+        Raises:
+            LeaseLapsedError: the holder owns no lease.
+        """
+        if holder not in self.queue(queue).leases:
+            raise LeaseLapsedError("the server knows no lease of this worker")
+        taken: list[bytes] = []
+        size = 0
+        while len(taken) < limit and size < MAX_BATCH_BYTES:
+            raw = self.move(queue, holder)
+            if raw is None:
+                break
+            taken.append(raw)
+            size += len(raw)
+        return taken
+
+    def settle(
+        self, queue: str, holder: str, number: int, batch: Sequence[Settlement], now: float
+    ) -> list[Settled]:
+        """End held tasks; a batch whose number was seen does nothing and answers as before."""
+        state = self.queue(queue)
+        before = state.settled.get(holder)
+        if before is not None and now < before.until and before.number >= number:
+            return list(before.statuses)
+        statuses = [self._settle(state, holder, one, now) for one in batch]
+        state.settled[holder] = Batch(number, tuple(statuses), now + SETTLED_EXPIRES)
+        for one, status in zip(batch, statuses, strict=True):
+            if status is Settled.DONE:
+                self._publish(one)
+        return statuses
+
+    def _settle(self, state: QueueState, holder: str, one: Settlement, now: float) -> Settled:
+        raws = state.inflight.get(holder, [])
+        if one.raw not in raws:
+            return Settled.STALE
+        self._end(state, one, now)
+        raws.remove(one.raw)
+        state.put_inflight(holder, raws)
+        return Settled.DONE
+
+    def _end(self, state: QueueState, one: Settlement, now: float) -> None:
+        if one.dead is not None:
+            state.dead.append(one.dead)
+        if one.task_id is not None and one.result is not None:
+            self.results[one.task_id] = Expiring(one.result, now + RESULT_EXPIRES)
+
+    def _publish(self, one: Settlement) -> None:
+        if one.task_id is not None and one.result is not None:
+            self.published.append((keys.RESULTS_CHANNEL, one.result))
+            self.published.append((keys.result(one.task_id), one.result))
+
+    def release(self, queue: str, holder: str, raws: Sequence[bytes]) -> int:
+        """Put held tasks back to the head of their queue; return how many were held."""
+        state = self.queue(queue)
+        listed = state.inflight.get(holder, [])
+        count = 0
+        for raw in reversed(raws):
+            if raw in listed:
+                state.waiting.appendleft(raw)
+                # Of equal bodies the last goes, as on a server.
+                del listed[len(listed) - 1 - listed[::-1].index(raw)]
+                count += 1
+        state.put_inflight(holder, listed)
+        return count
+
+    def held(self, queue: str, holder: str) -> list[bytes]:
+        """Read what a holder holds, oldest first."""
+        return list(self.queue(queue).inflight.get(holder, ()))
+
+    def renew(self, queue: str, holder: str, pulse: int, slots: int, now: float) -> bool:
+        """Renew a lease; return whether it was there."""
+        state = self.queue(queue)
+        known = holder in state.leases
+        state.holders[holder] = now
+        state.leases[holder] = f"{pulse} {slots}"
+        return known
+
+    def look(self, queue: str) -> Look:
+        """Look at all holders of a queue."""
+        state = self.queue(queue)
+        return Look(
+            leases=dict(state.leases),
+            slots={holder: int(lease.partition(" ")[2]) for holder, lease in state.leases.items()},
+            unleased={
+                holder: holder in state.inflight
+                for holder in state.holders
+                if holder not in state.leases
+            },
+        )
+
+    def reclaim(
+        self,
+        queue: str,
+        holder: str,
+        pulse: str | None,
+        recoveries: Sequence[Recovery],
+        now: float,
+    ) -> int:
+        """Recover a dead holder's last tasks, if its lease is still `pulse`; return how many."""
+        state = self.queue(queue)
+        if (state.leases.get(holder) or "") != (pulse or ""):
+            return 0
+        listed = state.inflight.get(holder, [])
+        count = 0
+        for one in reversed(recoveries):
+            if not listed or listed[-1] != one.raw:
+                return count
+            if one.bury is not None:
+                self._end(state, one.bury, now)
+                self._publish(one.bury)
+            else:
+                state.waiting.appendleft(one.raw if one.requeue is None else one.requeue)
+            listed.pop()
+            state.put_inflight(holder, listed)
+            count += 1
+        state.leases.pop(holder, None)
+        return count
+
+    def forget(self, queue: str, holder: str) -> bool:
+        """Drop a holder that owns neither a lease nor a task; return whether it was dropped."""
+        state = self.queue(queue)
+        if holder in state.leases or holder in state.inflight:
+            return False
+        return state.holders.pop(holder, None) is not None
+
+    def leave(self, queue: str, holder: str) -> bool:
+        """Give a lease back; return whether nothing is left of the holder."""
+        state = self.queue(queue)
+        state.settled.pop(holder, None)
+        state.leases.pop(holder, None)
+        if holder in state.inflight:
+            return False
+        state.holders.pop(holder, None)
+        return True
+
+    def beat(self, worker_id: str, body: bytes, expires: float, now: float) -> None:
+        """Store a heartbeat for `expires` seconds."""
+        self.heartbeats[worker_id] = Expiring(body, now + expires)
+
+    def stop_beating(self, worker_id: str, body: bytes, now: float) -> None:
+        """Remove a heartbeat, if it is still the one that is given."""
+        if _alive(self.heartbeats, worker_id, now) == body:
+            del self.heartbeats[worker_id]
+
+    def heartbeat(self, worker_id: str, now: float) -> bytes | None:
+        """Return a worker's heartbeat, unless it has expired."""
+        return _alive(self.heartbeats, worker_id, now)
+
+    def result(self, task_id: str, now: float) -> bytes | None:
+        """Return a task's answer, unless it has expired."""
+        return _alive(self.results, task_id, now)
+
+
+def _alive(values: dict[str, Expiring], name: str, now: float) -> bytes | None:
+    one = values.get(name)
+    if one is not None and now >= one.until:
+        del values[name]
+        return None
+    return None if one is None else one.value

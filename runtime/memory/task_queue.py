@@ -1,0 +1,114 @@
+"""The producer's side of the in-memory broker: what `runtime.TaskQueue` is for Redis."""
+
+from collections.abc import Iterable, Mapping
+from types import TracebackType
+from typing import Any, Self
+
+import anyio
+from anyio.lowlevel import checkpoint
+
+from runtime.errors import ResultTimeoutError
+from runtime.memory.broker import MemoryBroker
+from runtime.outgoing import check_id, check_queue
+from runtime.redis import keys
+
+
+class MemoryTaskQueue:
+    """Has the methods of `runtime.TaskQueue`, so that code which pushes tasks can be given it.
+
+    Args:
+        broker: where tasks go.
+        queue: where tasks go that name no queue.
+    """
+
+    def __init__(self, broker: MemoryBroker, *, queue: str = keys.CLUSTER_QUEUE) -> None:
+        self._broker = broker
+        self._queue = queue
+
+    def __repr__(self) -> str:
+        return f"MemoryTaskQueue({self._broker!r}, queue={self._queue})"
+
+    async def __aenter__(self) -> Self:
+        await self.connect()
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        await self.close()
+
+    async def connect(self) -> None:
+        """Do nothing: there is no server."""
+        await checkpoint()
+
+    async def close(self) -> None:
+        """Do nothing: there is no server."""
+        await checkpoint()
+
+    async def push_task(
+        self,
+        type: str,  # noqa: A002 - the contract's name for it
+        payload: Mapping[str, Any],
+        *,
+        queue: str | None = None,
+        task_id: str | None = None,
+    ) -> str:
+        """Append a task to a queue and return its id; cancelled, it has pushed nothing.
+
+        Raises:
+            InvalidTaskError: the task can't be sent; nothing was.
+        """
+        return await self._broker.push(self._named(queue), type, payload, task_id)
+
+    async def push_many(
+        self, tasks: Iterable[tuple[str, Mapping[str, Any]]], *, queue: str | None = None
+    ) -> list[str]:
+        """Append tasks to a queue, in order, and return their ids; cancelled, a part is pushed.
+
+        Raises:
+            InvalidTaskError: one can't be sent; nothing was.
+        """
+        name = self._named(queue)
+        entries = [self._broker.entry(kind, payload) for kind, payload in tasks]
+        for entry in entries:
+            await self._broker.push_raw(name, entry.body)
+        return [entry.task_id for entry in entries]
+
+    async def get_queue_length(self, queue: str | None = None) -> int:
+        """Return how many tasks wait in a queue."""
+        await checkpoint()
+        return self._broker.length(self._named(queue))
+
+    async def get_task_result(
+        self,
+        task_id: str,
+        timeout: float | None = None,  # noqa: ASYNC109 - the contract's
+    ) -> dict[str, Any]:
+        """Return a task's result as soon as there is one, whether it came before or comes later.
+
+        Cancelled, it leaves nothing behind.
+
+        Args:
+            task_id: the task.
+            timeout: how long to wait, in seconds; 0 looks once; None waits for ever.
+
+        Raises:
+            ResultTimeoutError: there is none in time; a `TimeoutError`.
+        """
+        check_id(task_id)
+        if timeout is not None and not timeout >= 0:
+            raise ValueError(f"timeout is {timeout}, expected seconds of 0 or more, or None")
+        await checkpoint()
+        if (found := self._broker.result(task_id)) is not None:
+            return found
+        with anyio.move_on_after(timeout):
+            return await self._broker.answer(task_id)
+        raise ResultTimeoutError(task_id, timeout or 0.0)
+
+    def _named(self, queue: str | None) -> str:
+        name = self._queue if queue is None else queue
+        check_queue(name)
+        return name
