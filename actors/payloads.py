@@ -11,7 +11,8 @@ from typing import Any, Final, get_origin, is_typeddict
 import attrs
 from attrs import frozen
 from cattrs import BaseValidationError, Converter, transform_error
-from cattrs.preconf.json import make_converter
+from cattrs.cols import is_any_set, is_mapping, is_sequence
+from cattrs.preconf.json import JsonConverter, configure_converter
 from loguru import logger
 
 _NAMES: Final[dict[type, str]] = {
@@ -102,9 +103,34 @@ class UnknownKeys:
                 )
 
 
+class _JsonConverter(JsonConverter):
+    """Takes arrays only where a sequence belongs, and objects only where a class or mapping does.
+
+    cattrs itself would make a list of a string's letters.
+    """
+
+    def get_structure_hook(self, type: Any, cache_result: bool = True) -> Any:  # noqa: A002, FBT001, FBT002 - the signature of the method that it overrides
+        hook = super().get_structure_hook(type, cache_result)
+        if is_sequence(type) or is_any_set(type):
+            return _guarded(hook, list, "an array")
+        if attrs.has(get_origin(type) or type) or is_mapping(type) or is_typeddict(type):
+            return _guarded(hook, dict, "an object")
+        return hook
+
+
+def _guarded(hook: Callable[..., Any], accepted: type, name: str) -> Callable[..., Any]:
+    def structure(value: object, kind: Any) -> Any:
+        if not isinstance(value, accepted):
+            raise _UnfitError(f"expected {name}, got {_shown(value)}")
+        return hook(value, kind)
+
+    return structure
+
+
 def _converter() -> Converter:
     """Make a converter that takes JSON's types as they are."""
-    converter = make_converter(detailed_validation=True)
+    converter = _JsonConverter(detailed_validation=True)
+    configure_converter(converter)
     for kind in (str, int, float, bool):
         converter.register_structure_hook(kind, _strict(kind))
     return converter
