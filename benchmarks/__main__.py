@@ -1,0 +1,43 @@
+"""`python -m benchmarks`: measures, and prints a table or JSON."""
+
+import sys
+from typing import Annotated
+
+from cyclopts import App, Parameter
+
+from benchmarks.processes import BenchmarkError
+from benchmarks.report import all_met, as_json, show
+from benchmarks.suite import FULL, QUICK, measure_all
+
+app = App(name="benchmarks", help="Measure the worker pool; takes about four minutes.")
+
+
+@app.default
+def main(
+    *,
+    json: Annotated[bool, Parameter(negative="")] = False,
+    quick: Annotated[bool, Parameter(negative="")] = False,
+) -> int:
+    """Measure everything on servers and workers of the run's own.
+
+    Exits with 0 if all that is required is met, 1 if not, 2 if it couldn't be measured.
+
+    Args:
+        json: Print JSON instead of a table.
+        quick: Do little of each, to see that it works; its figures are too rough to judge by, so
+            it exits with 0 whatever they are.
+    """
+    try:
+        figures = measure_all(QUICK if quick else FULL)
+    except BenchmarkError as error:
+        print(f"The benchmark can't go on: {error}", file=sys.stderr)
+        return 2
+    if json:
+        print(as_json(figures, quick=quick))
+    else:
+        show(figures, quick=quick)
+    return 0 if quick or all_met(figures) else 1
+
+
+if __name__ == "__main__":
+    sys.exit(app())

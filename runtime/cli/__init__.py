@@ -1,0 +1,25 @@
+"""The command line: `python -m runtime`.
+
+| module | what is there |
+|---|---|
+| `app` | the commands; how wrong use is said; exit codes |
+| `values` | how durations, sizes and names are read |
+| `options` | the worker's options, and those that commands share |
+| `worker` | runs a worker |
+| `handler_modules` | finds the handlers of `--handlers` |
+| `screen` | what a worker says when it takes tasks |
+| `push`, `payload` | pushes a task; where its payload comes from |
+| `status`, `overview`, `tables` | queues and workers: the command, what was found, how it is shown |
+| `health` | tells whether this machine's workers are alive |
+| `place` | which server `push` and `status` mean |
+
+| exit code | means |
+|---|---|
+| 0 | done; a worker that drained, a task that succeeded, workers that live |
+| 1 | a worker that crashed or left answers unsettled, a task that failed, a worker that is ill |
+| 2 | wrong use or configuration: one sentence on standard error |
+| 3 | `push --wait` has waited for long enough |
+| 130 | a command was interrupted |
+
+Commands import what they need when they run: `health` loads neither Redis nor a database driver.
+"""

@@ -1,0 +1,98 @@
+"""The options of a worker, and those that several commands share.
+
+An option goes before its environment variable, and that before the default.
+"""
+
+from pathlib import Path
+from typing import Annotated, Final, Literal
+
+from attrs import frozen
+from cyclopts import Group, Parameter
+
+from runtime.cli.values import Count, Duration, DurationOrZero, Names, Size
+
+WHERE: Final = Group("Where things are", sort_key=1)
+WHAT: Final = Group("What it serves", sort_key=2)
+TIMES: Final = Group("Times and sizes", sort_key=3)
+OUTPUT: Final = Group("Output", sort_key=4)
+
+DATA_DIR: Final = Path(".brain")
+
+Level = Literal["debug", "info", "warning", "error", "critical"]
+LogFormat = Literal["text", "json"]
+
+RedisUrl = Annotated[str | None, Parameter(env_var="REDIS_URL", group=WHERE)]
+DataDir = Annotated[Path, Parameter(group=WHERE)]
+StateDir = Annotated[Path | None, Parameter(env_var="BRAIN_STATE_DIR", group=WHERE)]
+Flag = Parameter(negative="", show_default=False)
+
+VARIABLES: Final = (
+    "REDIS_URL",
+    "DATABASE_URL",
+    "WORKER_ID",
+    "WORKER_CONCURRENCY",
+    "BRAIN_STATE_DIR",
+    "LOG_LEVEL",
+    "LOG_FORMAT",
+)
+"""The environment variables that are read. One that is empty counts as one that isn't set."""
+
+
+@Parameter(name="*")
+@frozen(kw_only=True)
+class WorkerOptions:
+    """How a worker runs. Times take plain seconds or 500ms, 30s, 10m, 1h; sizes 64KiB or 1MiB.
+
+    Attributes:
+        redis_url: The queue server: redis://[user:password@]host:port/db, rediss://... for TLS,
+            or unix:///path/to/socket. Without one, a private Valkey starts in the data directory.
+        database_url: BRAiN's database: postgresql+asyncpg://user:password@host:port/name. Without
+            one, and only if BRAiN's own handlers run, a private PostgreSQL starts in the data
+            directory, with BRAiN's tables and a cluster named demo.
+        data_dir: Where the private servers keep their files.
+        state_dir: Where the worker notes that it is alive, for the command health.
+            [default: $XDG_RUNTIME_DIR, else the directory for temporary files]
+        handlers: Which handlers serve: brain for BRAiN's own, or module:attribute for an
+            actors.Handlers of yours; repeat it for several. [default: brain]
+        queues: The queues to take from; repeat it or write commas. [default: those of the
+            handlers]
+        strict_order: Empty an earlier queue before looking at a later one, instead of taking
+            turns.
+        concurrency: How many tasks run at once.
+        worker_id: The worker's name. [default: the host's name and a random part]
+        burst: End, with exit code 0, when the queues are empty.
+        grace: How long running tasks may go on after SIGTERM or Ctrl-C; a second signal allows 5 s
+            at most.
+        timeout: How long a handler may run, unless it or the task says otherwise.
+        connect_timeout: How long to wait at the start for a server that is out of reach.
+            [default: for ever]
+        stall_warning: Log the code that blocks the event loop after that long.
+        stall_limit: Give the tasks of an event loop that is stuck to other workers after that
+            long.
+        max_task_bytes: The largest task that is run.
+        max_result_bytes: The largest result that a handler may return.
+        log_level: The least level that is logged. Info has two lines a task.
+        log_format: Text for people, or one JSON object a line for machines.
+    """
+
+    redis_url: RedisUrl = None
+    database_url: Annotated[str | None, Parameter(env_var="DATABASE_URL", group=WHERE)] = None
+    data_dir: DataDir = DATA_DIR
+    state_dir: StateDir = None
+    handlers: Annotated[Names, Parameter(group=WHAT)] = ("brain",)
+    queues: Annotated[Names, Parameter(group=WHAT)] = ()
+    strict_order: Annotated[bool, Flag, Parameter(group=WHAT)] = False
+    concurrency: Annotated[Count, Parameter(env_var="WORKER_CONCURRENCY", group=WHAT)] = 2
+    worker_id: Annotated[str | None, Parameter(env_var="WORKER_ID", group=WHAT)] = None
+    burst: Annotated[bool, Flag, Parameter(group=WHAT)] = False
+    grace: Annotated[DurationOrZero, Parameter(group=TIMES)] = 30.0
+    timeout: Annotated[Duration, Parameter(group=TIMES)] = 600.0
+    connect_timeout: Annotated[
+        DurationOrZero | None, Parameter(group=TIMES, show_default=False)
+    ] = None
+    stall_warning: Annotated[Duration, Parameter(group=TIMES)] = 1.0
+    stall_limit: Annotated[Duration, Parameter(group=TIMES)] = 600.0
+    max_task_bytes: Annotated[Size, Parameter(group=TIMES)] = 2**20
+    max_result_bytes: Annotated[Size, Parameter(group=TIMES)] = 2**20
+    log_level: Annotated[Level, Parameter(env_var="LOG_LEVEL", group=OUTPUT)] = "info"
+    log_format: Annotated[LogFormat, Parameter(env_var="LOG_FORMAT", group=OUTPUT)] = "text"

@@ -1,0 +1,115 @@
+"""How the command line reads durations, sizes and names; what can't be read is said in a sentence."""
+
+import re
+from collections.abc import Callable, Sequence
+from typing import Annotated, Any, Final, Protocol
+
+from cyclopts import Parameter
+
+from runtime.errors import ConfigurationError
+
+_DURATION: Final = re.compile(r"(\d+(?:\.\d*)?|\.\d+)\s*(ms|s|min|m|h)?")
+_SECONDS: Final = {"ms": 0.001, "s": 1.0, "m": 60.0, "min": 60.0, "h": 3600.0}
+_SIZE: Final = re.compile(r"(\d+)\s*(B|KiB|MiB|GiB)?", re.IGNORECASE)
+_BYTES: Final = {"b": 1, "kib": 2**10, "mib": 2**20, "gib": 2**30}
+_LONGEST: Final = 10 * 365 * 86_400.0
+
+
+class Token(Protocol):
+    """What we use of one of cyclopts' tokens."""
+
+    @property
+    def keyword(self) -> str | None:
+        """The option or environment variable, as it was written."""
+
+    @property
+    def value(self) -> str:
+        """The text that was given."""
+
+
+Converter = Callable[[Any, Sequence[Token]], Any]
+
+
+def read_duration(setting: str, text: str, *, zero: bool) -> float:
+    """Read seconds: a plain number, or one with ms, s, m or h.
+
+    Raises:
+        ConfigurationError: it is none, or below what is allowed.
+    """
+    least = "of 0 or more" if zero else "above 0"
+    expected = f"seconds {least}, such as 30, 0.5, 500ms, 10m or 1h"
+    match = _DURATION.fullmatch(text.strip())
+    seconds = float(match[1]) * _SECONDS[match[2] or "s"] if match else -1.0
+    if not (0 <= seconds <= _LONGEST) or (seconds == 0 and not zero):
+        raise ConfigurationError(setting, repr(text), expected)
+    return seconds
+
+
+def read_size(setting: str, text: str) -> int:
+    """Read bytes: a plain number, or one with KiB, MiB or GiB.
+
+    Raises:
+        ConfigurationError: it is none, or 0.
+    """
+    match = _SIZE.fullmatch(text.strip())
+    size = int(match[1]) * _BYTES[(match[2] or "B").lower()] if match else 0
+    if size < 1:
+        raise ConfigurationError(setting, repr(text), "bytes, such as 1048576, 64KiB or 1MiB")
+    return size
+
+
+def read_count(setting: str, text: str) -> int:
+    """Read a whole number from 1 on.
+
+    Raises:
+        ConfigurationError: it is none.
+    """
+    plain = text.strip()
+    if not (plain.isascii() and plain.isdigit() and int(plain[:10]) > 0 and len(plain) <= 6):  # noqa: PLR2004 - a million of anything here is a slip of the keyboard
+        raise ConfigurationError(setting, repr(text), "a whole number from 1 to 999999")
+    return int(plain)
+
+
+def _one(read: Callable[[str, str], Any]) -> Converter:
+    def convert(_: Any, tokens: Sequence[Token]) -> Any:
+        # The last one counts, as an option given twice overrides itself.
+        return read(tokens[-1].keyword or "the value", tokens[-1].value)
+
+    return convert
+
+
+def _names(_: Any, tokens: Sequence[Token]) -> tuple[str, ...]:
+    """Read names, one or several (with commas) to each token, without duplicates, in order."""
+    names = [name.strip() for token in tokens for name in token.value.split(",")]
+    if not all(names):
+        written = " ".join(token.value for token in tokens)
+        raise ConfigurationError(
+            tokens[0].keyword or "the value", repr(written), "names, with commas between them"
+        )
+    return tuple(dict.fromkeys(names))
+
+
+def _shown(value: float) -> str:
+    return f"{value:g} s"
+
+
+Duration = Annotated[
+    float,
+    Parameter(
+        converter=_one(lambda setting, text: read_duration(setting, text, zero=False)),
+        show_default=_shown,
+    ),
+]
+DurationOrZero = Annotated[
+    float,
+    Parameter(
+        converter=_one(lambda setting, text: read_duration(setting, text, zero=True)),
+        show_default=_shown,
+    ),
+]
+Size = Annotated[int, Parameter(converter=_one(read_size))]
+Count = Annotated[int, Parameter(converter=_one(read_count))]
+Names = Annotated[
+    tuple[str, ...],
+    Parameter(converter=_names, negative="", consume_multiple=False, show_default=False),
+]

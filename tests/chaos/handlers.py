@@ -1,0 +1,74 @@
+"""Handlers that leave a trace of each run outside the server that the tests break.
+
+Each start and each orderly end is a line in the file that `CHAOS_JOURNAL` names: a single write
+to a file opened for appending, so that lines of several processes never mix and a SIGKILL loses
+none that was written.
+"""
+
+import os
+import time
+
+import anyio
+from attrs import frozen
+
+from actors import Context, Handlers
+
+handlers = Handlers()
+
+_journal = os.open(os.environ["CHAOS_JOURNAL"], os.O_WRONLY | os.O_APPEND | os.O_CREAT)
+
+
+def _note(what: str, context: Context) -> None:
+    os.write(_journal, f"{what} {os.getpid()} {context.task_id}\n".encode())
+
+
+@frozen
+class Work:
+    """Work in steps that each end with a look at the event loop.
+
+    Attributes:
+        ms: of one step.
+        steps: how many.
+    """
+
+    ms: float
+    steps: int = 1
+
+
+@frozen
+class Block:
+    """Work that looks at nothing.
+
+    Attributes:
+        seconds: how long.
+    """
+
+    seconds: float
+
+
+@handlers.on("work")
+async def work(payload: Work, context: Context) -> dict[str, int]:
+    """Wait on the event loop."""
+    _note("begin", context)
+    for _ in range(payload.steps):
+        await anyio.sleep(payload.ms / 1000)
+    _note("end", context)
+    return {"pid": os.getpid()}
+
+
+@handlers.on("block")
+async def block(payload: Block, context: Context) -> dict[str, int]:
+    """Hold up the event loop, as no handler should."""
+    _note("begin", context)
+    time.sleep(payload.seconds)  # noqa: ASYNC251 - the fault that tests are about
+    _note("end", context)
+    return {"pid": os.getpid()}
+
+
+@handlers.on("thread")
+def thread(payload: Block, context: Context) -> dict[str, int]:
+    """Hold up a thread that nobody can cancel."""
+    _note("begin", context)
+    time.sleep(payload.seconds)
+    _note("end", context)
+    return {"pid": os.getpid()}
