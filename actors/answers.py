@@ -4,6 +4,7 @@ from datetime import datetime
 from typing import Final, assert_never
 
 import msgspec
+from attrs import frozen
 
 from actors.broker import Settlement
 from messages import (
@@ -36,20 +37,49 @@ def settlement(outcome: Outcome, worker_id: str, now: datetime) -> Settlement | 
         case Failed(delivery, run, error, error_type):
             result = _failure(delivery.task, run, worker_id, now, _clean(error), error_type)
             return Settlement(delivery.raw, delivery.task.id, result)
+        case Rejected(Delivery() as delivery, run, reason, error):
+            subject = Subject(delivery.raw, task=delivery.task)
+            return rejection(subject, reason, error, worker_id, now, run=run)
         case Rejected(delivery, run, reason, error):
-            task = delivery.task if isinstance(delivery, Delivery) else None
-            malformed = None if isinstance(delivery, Delivery) else delivery.error
-            return rejection(delivery.raw, task, malformed, reason, error, worker_id, now, run=run)
+            subject = Subject(delivery.raw, malformed=delivery.error)
+            return rejection(subject, reason, error, worker_id, now, run=run)
         case Released():
             return None
         case _:
             assert_never(outcome)
 
 
+@frozen
+class Subject:
+    """What is put away: a body, and what could be read of it.
+
+    Attributes:
+        raw: the body.
+        task: what it decodes to, if it does.
+        malformed: why it doesn't, if not.
+    """
+
+    raw: bytes
+    task: Task | None = None
+    malformed: MalformedTaskError | None = None
+
+    @property
+    def task_id(self) -> str | None:
+        """Its id, if one can be read."""
+        if self.task is not None:
+            return self.task.id
+        return self.malformed.task_id if self.malformed is not None else None
+
+    @property
+    def task_type(self) -> str | None:
+        """Its type, if one can be read."""
+        if self.task is not None:
+            return self.task.type
+        return self.malformed.task_type if self.malformed is not None else None
+
+
 def rejection(  # noqa: PLR0913 - the parts of a dead letter
-    raw: bytes,
-    task: Task | None,
-    malformed: MalformedTaskError | None,
+    subject: Subject,
     reason: Reason,
     error: str,
     worker_id: str,
@@ -58,42 +88,38 @@ def rejection(  # noqa: PLR0913 - the parts of a dead letter
     run: Run | None = None,
     deaths: int | None = None,
 ) -> Settlement:
-    """Return the end of a task that can't be run: a dead letter, and an answer if it has an id."""
+    """Return the end of what can't be run: a dead letter, and an answer if it has an id."""
     error = _clean(error)
-    source = task or malformed
-    task_id, task_type = None, None
-    if task is not None:
-        task_id, task_type = task.id, task.type
-    elif malformed is not None:
-        task_id, task_type = malformed.task_id, malformed.task_type
+    task, task_id = subject.task, subject.task_id
+    counted = task.deaths if task is not None else 0
     dead = DeadLetter(
-        raw=raw,
+        raw=subject.raw,
         reason=reason,
         error=error,
         worker_id=worker_id,
         time=now,
         task_id=task_id,
-        task_type=task_type,
+        task_type=subject.task_type,
         attempts=task.attempt if task is not None and run is not None else 0,
-        deaths=deaths if deaths is not None else (task.deaths if task is not None else 0),
+        deaths=counted if deaths is None else deaths,
     )
-    if source is None or task_id is None:
-        return Settlement(raw, None, None, dead)
+    if task_id is None:
+        return Settlement(subject.raw, None, None, dead)
     if task is not None:
-        body = _failure(task, run, worker_id, now, error, reason.value)
+        answer = _failure(task, run, worker_id, now, error, reason.value)
     else:
-        body = encode_result(
+        answer = encode_result(
             Result(
                 task_id=task_id,
                 worker_id=worker_id,
                 timestamp=now,
                 success=False,
                 result=_error(error, reason.value),
-                type=task_type or "",
+                type=subject.task_type or "",
                 attempt=1,
             )
         )
-    return Settlement(raw, task_id, body, dead)
+    return Settlement(subject.raw, task_id, answer, dead)
 
 
 def _clean(text: str) -> str:

@@ -286,6 +286,10 @@ class Executor:
             return Failed(delivery, run, why, "TimeoutError")
         if error is not None:
             return _failure(delivery, run, error)
+        return self._written(delivery, run, value)
+
+    def _written(self, delivery: Delivery, run: Run, value: object) -> Succeeded | Failed:
+        """Write what the handler returned, if it can be written."""
         try:
             body = encode_value(value)
         except UnencodableError as unencodable:

@@ -66,8 +66,11 @@ class FetchPolicy:
         Args:
             ages: for how many seconds each running task has run.
         """
-        oldest = list(ages)
-        service = max(self._service, sum(oldest) / len(oldest) if oldest else 0.0)
+        if not self._ended:
+            # Nothing is known of these tasks; they may take hours.
+            return 0
+        now_running = list(ages)
+        service = max(self._service, sum(now_running) / len(now_running) if now_running else 0.0)
         rate = min(self._rate, self._slots / service) if service > 0 else self._rate
         return min(int(rate * self._horizon), MAX_BATCH)
 

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Final
 
-from actors.answers import rejection
+from actors.answers import Subject, rejection
 from actors.broker import Recovery
 from actors.surroundings import Surroundings
 from messages import MalformedTaskError, Reason, decode_task, rewrite_task
@@ -38,11 +38,15 @@ def _counted(raw: bytes, worker_id: str, now: datetime, nonce: str) -> Recovery:
         task = decode_task(raw)
     except MalformedTaskError as error:
         # It can't carry a death, so it could kill for ever.
-        bury = rejection(raw, None, error, Reason.MALFORMED, str(error), worker_id, now)
+        bury = rejection(
+            Subject(raw, malformed=error), Reason.MALFORMED, str(error), worker_id, now
+        )
         return Recovery(raw, bury=bury)
     deaths = task.deaths + 1
     if deaths < DEATHS_OF_A_POISON_PILL:
         return Recovery(raw, requeue=rewrite_task(raw, nonce=nonce, deaths=deaths))
     why = f"{deaths} workers have died while they were running it"
-    bury = rejection(raw, task, None, Reason.POISON_PILL, why, worker_id, now, deaths=deaths)
+    bury = rejection(
+        Subject(raw, task=task), Reason.POISON_PILL, why, worker_id, now, deaths=deaths
+    )
     return Recovery(raw, bury=bury)

@@ -1,6 +1,6 @@
 """The wiring of a worker's actors.
 
-    session ─▶ Fetcher ═deliveries═▶ Executor × slots ═outcomes═▶ Publisher ─▶ session
+    session ─▶ Fetcher ═deliveries═▶ Executor (one a slot) ═outcomes═▶ Publisher ─▶ session
                HeartbeatSender · LeaseKeeper · Janitor · Drain
 
 `═` is a memory channel. The actors share nothing else but one `WorkerState` and one `Ledger`.

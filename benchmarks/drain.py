@@ -105,7 +105,8 @@ def _holder(client: redis.Redis, process: Measured) -> str:
 
 def _look(client: redis.Redis, holder: str) -> Sample:
     with client.pipeline(transaction=True) as both:
-        both.llen(QUEUE).llen(keys.inflight(QUEUE, holder))
+        both.llen(QUEUE)
+        both.llen(keys.inflight(QUEUE, holder))
         lengths = both.execute()
     return Sample(time.perf_counter(), sum(lengths))
 

@@ -38,11 +38,14 @@ def decode_task(raw: bytes) -> Task:
         MalformedTaskError: the bytes are no task; says which field, what came, what was expected.
     """
     try:
+        if not raw.isascii():
+            # The decoder skips what it doesn't know unread; JSON is UTF-8 throughout.
+            raw.decode()
         task = _task_decoder.decode(raw)
-    except (msgspec.MsgspecError, ValueError, RecursionError):
+        if task.created_at.tzinfo is not UTC or task.expires_at or task.not_before:
+            return _in_utc(task)
+    except (msgspec.MsgspecError, ValueError, OverflowError, RecursionError):
         return explain_task(raw)
-    if task.created_at.tzinfo is None or task.expires_at or task.not_before:
-        return _in_utc(task)
     return task
 
 
@@ -86,12 +89,15 @@ def encode_task(  # noqa: PLR0913 - the fields of a task
     Raises:
         UnencodableError: the payload isn't a JSON object, or the id or the type isn't text.
     """
+    for name, text in {"id": task_id, "type": task_type}.items():
+        if not isinstance(text, str):
+            raise UnencodableError(f"the task's {name}", f"it is a {type(text).__name__}, not text")
     if not isinstance(payload, Mapping):
         raise UnencodableError("the payload", f"it is a {type(payload).__name__}, not an object")
     fields: dict[str, Any] = {
         "id": task_id,
         "type": task_type,
-        "payload": msgspec.Raw(_encode("the payload", dict(payload))),
+        "payload": msgspec.Raw(_encode("the payload", payload)),
         "created_at": created_at,
     }
     optional = {"timeout": timeout, "max_attempts": max_attempts}
@@ -127,21 +133,20 @@ def encode_value(value: object) -> bytes:
     """
     if value is None:
         return b"{}"
-    if not isinstance(value, dict):
-        value = dict(value) if isinstance(value, Mapping) else {"value": value}
-    return _encode("the handler's result", value)
+    fields = value if isinstance(value, Mapping) else {"value": value}
+    return _encode("the handler's result", fields)
 
 
-def _encode(what: str, value: dict[Any, Any]) -> bytes:
+def _encode(what: str, value: Mapping[Any, Any]) -> bytes:
     try:
-        return _value_encoder.encode(value).encode()
+        return _value_encoder.encode(value if isinstance(value, dict) else dict(value)).encode()
     except UnicodeEncodeError as error:
         came = ascii(error.object[error.start : error.start + 1])
         raise UnencodableError(what, f"it holds {came}, half of a character") from None
     except RecursionError:
         raise UnencodableError(what, "it is nested too deeply") from None
-    except (TypeError, ValueError) as error:
-        raise UnencodableError(what, str(error)) from None
+    except Exception as error:  # noqa: BLE001 - a class of the user's may raise anything here
+        raise UnencodableError(what, str(error) or type(error).__name__) from None
 
 
 def encode_result(result: Result) -> bytes:

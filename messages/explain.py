@@ -39,6 +39,8 @@ _EXPECTED: Final[dict[str, str]] = {
 _TIMES: Final = ("created_at", "not_before", "expires_at")
 _A_TASK: Final = "a JSON object with the fields id, type, payload and created_at"
 _SHOWN: Final = 60
+_UNREADABLE: Final = (msgspec.MsgspecError, ValueError, OverflowError, RecursionError)
+_fields_decoder: Final = msgspec.json.Decoder(dict[str, msgspec.Raw])
 
 
 def explain_task(raw: bytes) -> Task:
@@ -55,8 +57,8 @@ def explain_task(raw: bytes) -> Task:
     task_type = _readable(body.get("type"))
     values: dict[str, Any] = {}
     for field in fields(Task):
-        value = body.get(field.name, NOTHING)
-        if value is NOTHING:
+        value = body.get(field.name)
+        if value is None:
             if field.default is NOTHING:
                 raise MalformedTaskError(
                     field.name, "missing", _EXPECTED[field.name], task_id, task_type
@@ -64,62 +66,85 @@ def explain_task(raw: bytes) -> Task:
             continue
         try:
             values[field.name] = _convert(field.name, value, field.type)
-        except (msgspec.ValidationError, ValueError):
-            came = _in_words(value)
+        except _UNREADABLE:
             raise MalformedTaskError(
-                field.name, came, _EXPECTED[field.name], task_id, task_type
+                field.name, _shown(value), _EXPECTED[field.name], task_id, task_type
             ) from None
     return Task(**values)
 
 
 def explain_payload(task: Task, error: Exception) -> MalformedTaskError:
     """Say what is wrong with a payload that couldn't be read."""
-    if isinstance(error, RecursionError):
-        came = "nested too deeply to be read"
-    elif isinstance(error, UnicodeDecodeError):
-        came = f"not UTF-8 ({error.reason})"
-    elif isinstance(error, msgspec.ValidationError) and "Expected `object`" in str(error):
-        came = _in_words(msgspec.json.decode(task.payload))
+    if _is_object(task.payload):
+        deep = isinstance(error, RecursionError)
+        came = "nested too deeply to be read" if deep else f"not readable JSON ({_plain(error)})"
     else:
-        came = f"not readable JSON ({_plain(error)})"
+        came = _shown(task.payload)
     return MalformedTaskError("payload", came, _EXPECTED["payload"], task.id, task.type)
 
 
-def _read_object(raw: bytes) -> dict[str, Any]:
+def _read_object(raw: bytes) -> dict[str, msgspec.Raw]:
+    """Split a body into its fields, each still unread, so that one bad field hides no other."""
     try:
         raw.decode()
     except UnicodeDecodeError as error:
         came = f"not UTF-8 at byte {error.start}"
-        raise MalformedTaskError("body", came, _A_TASK) from None
+        task_id, task_type = _glimpse(raw)
+        raise MalformedTaskError("body", came, _A_TASK, task_id, task_type) from None
     try:
-        body = msgspec.json.decode(raw)
+        return _fields_decoder.decode(raw)
     except RecursionError:
         raise MalformedTaskError("body", "nested too deeply to be read", _A_TASK) from None
+    except msgspec.ValidationError:
+        raise MalformedTaskError("body", _shown(msgspec.Raw(raw)), _A_TASK) from None
     except (msgspec.MsgspecError, ValueError) as error:
         came = "empty" if not raw.strip() else f"not JSON ({_plain(error)})"
         raise MalformedTaskError("body", came, _A_TASK) from None
-    if not isinstance(body, dict):
-        raise MalformedTaskError("body", _in_words(body), _A_TASK)
-    return body
 
 
-def _convert(name: str, value: object, kind: object) -> object:
+def _glimpse(raw: bytes) -> tuple[str | None, str | None]:
+    """Read the id and the type of a body that is broken elsewhere, so that it can be answered."""
+    try:
+        body = _fields_decoder.decode(raw)
+    except _UNREADABLE:
+        return None, None
+    return _readable(body.get("id")), _readable(body.get("type"))
+
+
+def _convert(name: str, value: msgspec.Raw, kind: Any) -> object:
     if name in _TIMES:
-        if value is None and name != "created_at":
+        text = msgspec.json.decode(value, type=str if name == "created_at" else str | None)
+        if text is None:
             return None
-        if not isinstance(value, str):
-            raise ValueError(name)
-        time = datetime.fromisoformat(value)
+        time = datetime.fromisoformat(text)
         return time.replace(tzinfo=UTC) if time.tzinfo is None else time.astimezone(UTC)
     if name == "payload":
-        if not isinstance(value, dict):
+        if not _is_object(value):
             raise ValueError(name)
-        return msgspec.Raw(msgspec.json.encode(value))
-    return msgspec.convert(value, kind)
+        # It stays in its bytes (I8), and is read when its handler is known.
+        return value
+    return msgspec.json.decode(value, type=kind)
 
 
-def _readable(value: object) -> str | None:
-    return value if isinstance(value, str) and value else None
+def _is_object(value: msgspec.Raw) -> bool:
+    return bytes(value).lstrip().startswith(b"{")
+
+
+def _readable(value: msgspec.Raw | None) -> str | None:
+    try:
+        return msgspec.json.decode(value, type=str) or None if value is not None else None
+    except _UNREADABLE:
+        return None
+
+
+def _shown(value: msgspec.Raw) -> str:
+    """Say in words what a value is that wasn't expected in its place."""
+    try:
+        return _in_words(msgspec.json.decode(value))
+    except RecursionError:
+        return "nested too deeply to be read"
+    except _UNREADABLE as error:
+        return f"not readable JSON ({_plain(error)})"
 
 
 def _in_words(value: object) -> str:

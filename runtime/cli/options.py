@@ -4,12 +4,12 @@ An option goes before its environment variable, and that before the default.
 """
 
 from pathlib import Path
-from typing import Annotated, Final, Literal
+from typing import Annotated, Final, Literal, get_args
 
 from attrs import frozen
 from cyclopts import Group, Parameter
 
-from runtime.cli.values import Count, Duration, DurationOrZero, Names, Size
+from runtime.cli.values import Count, Duration, DurationOrZero, Names, Size, choice
 
 WHERE: Final = Group("Where things are", sort_key=1)
 WHAT: Final = Group("What it serves", sort_key=2)
@@ -20,6 +20,13 @@ DATA_DIR: Final = Path(".brain")
 
 Level = Literal["debug", "info", "warning", "error", "critical"]
 LogFormat = Literal["text", "json"]
+LogLevelOption = Annotated[
+    Level, Parameter(env_var="LOG_LEVEL", group=OUTPUT, converter=choice(*get_args(Level)))
+]
+LogFormatOption = Annotated[
+    LogFormat,
+    Parameter(env_var="LOG_FORMAT", group=OUTPUT, converter=choice(*get_args(LogFormat))),
+]
 
 RedisUrl = Annotated[str | None, Parameter(env_var="REDIS_URL", group=WHERE)]
 DataDir = Annotated[Path, Parameter(group=WHERE)]
@@ -94,5 +101,5 @@ class WorkerOptions:
     stall_limit: Annotated[Duration, Parameter(group=TIMES)] = 600.0
     max_task_bytes: Annotated[Size, Parameter(group=TIMES)] = 2**20
     max_result_bytes: Annotated[Size, Parameter(group=TIMES)] = 2**20
-    log_level: Annotated[Level, Parameter(env_var="LOG_LEVEL", group=OUTPUT)] = "info"
-    log_format: Annotated[LogFormat, Parameter(env_var="LOG_FORMAT", group=OUTPUT)] = "text"
+    log_level: LogLevelOption = "info"
+    log_format: LogFormatOption = "text"

@@ -70,6 +70,23 @@ def read_count(setting: str, text: str) -> int:
     return int(plain)
 
 
+def read_choice(setting: str, text: str, choices: Sequence[str]) -> str:
+    """Read one of a few words, in upper or lower case.
+
+    Raises:
+        ConfigurationError: it is none of them.
+    """
+    word = text.strip().lower()
+    if word not in choices:
+        raise ConfigurationError(setting, repr(text), " or ".join(choices))
+    return word
+
+
+def choice(*choices: str) -> Converter:
+    """Return a converter for one of a few words."""
+    return _one(lambda setting, text: read_choice(setting, text, choices))
+
+
 def _one(read: Callable[[str, str], Any]) -> Converter:
     def convert(_: Any, tokens: Sequence[Token]) -> Any:
         # The last one counts, as an option given twice overrides itself.

@@ -40,6 +40,7 @@ class MemorySession:
         self._member = member
         self._store = store
         self._room = room
+        self._cut = False
         self._alive = True
         self.killed = False
         """Whether the member is dead."""
@@ -192,6 +193,10 @@ class MemorySession:
         self._store.forget(queue, holder)
         await cancel_shielded_checkpoint()
 
+    def cut(self) -> None:
+        """Give the server up: calls to come fail at once; its time is up by then."""
+        self._cut = True
+
     def leave(self) -> None:
         """Give back leases and heartbeat; a killed member leaves them behind."""
         if not self._alive:
@@ -213,6 +218,8 @@ class MemorySession:
     async def _arrive(self) -> None:
         """Go on to the moment in which a call takes effect."""
         await checkpoint()
+        if self._cut:
+            raise UnreachableError("the server was given up")
         if not self._alive:
             await anyio.sleep(_DEAD_PAUSE)
             raise UnreachableError("this member was killed or has left")

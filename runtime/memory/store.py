@@ -242,10 +242,10 @@ class MemoryStore:
     def leave(self, queue: str, holder: str) -> bool:
         """Give a lease back; return whether nothing is left of the holder."""
         state = self.queue(queue)
-        state.settled.pop(holder, None)
         state.leases.pop(holder, None)
         if holder in state.inflight:
             return False
+        state.settled.pop(holder, None)
         state.holders.pop(holder, None)
         return True
 

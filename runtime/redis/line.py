@@ -106,7 +106,6 @@ class Line:
                     await self.connected(link)
                 await link.send_packed_command(_pack(words))
                 return await link.read_response()
-            raise TimeoutError
         except ResponseError as error:
             # An answer, so the connection is good; but one that says the server isn't.
             if isinstance(error, _LOST):
@@ -115,6 +114,8 @@ class Line:
         except BaseException:
             await self._drop()
             raise
+        await self._drop()
+        raise TimeoutError
 
     async def connected(self, link: Link) -> None:
         """Do what is due after each connecting; nothing here."""

@@ -9,12 +9,11 @@
 -- Reply 1 if nothing is left of the holder, 0 if it still owns tasks and stays listed for others
 --       to find
 --
--- Keeps I1 as forget does. Without a lease no death is counted for what is left (I7).
-redis.call('DEL', KEYS[4])
-if redis.call('EXISTS', KEYS[3]) == 1 then
-  redis.call('HDEL', KEYS[1], ARGV[1])
-  return 0
-end
-redis.call('ZREM', KEYS[2], ARGV[1])
+-- Keeps I1 as forget does. Without a lease no death is counted for what is left (I7). The entry
+-- among the holders goes last, for look relies on it that each lease has one. While tasks are left
+-- the batch's number stays too, so that a batch that comes late is still known (I2).
 redis.call('HDEL', KEYS[1], ARGV[1])
+if redis.call('EXISTS', KEYS[3]) == 1 then return 0 end
+redis.call('DEL', KEYS[4])
+redis.call('ZREM', KEYS[2], ARGV[1])
 return 1

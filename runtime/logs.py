@@ -1,0 +1,95 @@
+"""What the log looks like; called by the composition root and by nobody else.
+
+One line an event on standard error: text for people, coloured on a terminal, or a JSON object.
+What libraries say through `logging` and `warnings` joins it.
+"""
+
+import logging
+import sys
+import traceback
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, Final, TextIO
+
+import msgspec
+from loguru import logger
+
+if TYPE_CHECKING:
+    from loguru import Message, Record
+
+_INFO: Final = 20
+_OURS: Final = ("task_id", "task_type", "attempt")
+
+
+def configure(level: str, log_format: str, stream: TextIO | None = None) -> None:
+    """Set the log up.
+
+    Args:
+        level: the least level that is shown, in any case.
+        log_format: `text` or `json`.
+        stream: where it goes; standard error if not given.
+    """
+    stream = stream or sys.stderr
+    name = level.upper()
+    logger.remove()
+    # Neither shows the values of variables: one of them may be a password.
+    quiet = {"backtrace": False, "diagnose": False}
+    if log_format == "json":
+        logger.add(_json_sink(stream), level=name, format="{message}", **quiet)
+    else:
+        logger.add(stream, level=name, format=_text_format, **quiet)
+    logging.basicConfig(handlers=[_Forwarder()], level=name, force=True)
+    logging.captureWarnings(capture=True)
+
+
+def shows_tasks(level: str) -> bool:
+    """Whether lines of level INFO, which tell of each task, are shown."""
+    return logger.level(level.upper()).no <= _INFO
+
+
+class _Forwarder(logging.Handler):
+    """Gives what libraries log to loguru."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        try:
+            level: str | int = logger.level(record.levelname).name
+        except ValueError:
+            level = record.levelno
+        text = record.getMessage()
+        place = logger.patch(lambda entry: entry.update(name=record.name))  # type: ignore[call-arg]  # a TypedDict takes one key
+        place.opt(exception=record.exc_info).log(level, "{}", text)
+
+
+def _text_format(record: "Record") -> str:
+    task_type = "<cyan>{extra[task_type]}</cyan> " if "task_type" in record["extra"] else ""
+    return (
+        "<dim>{time:YYYY-MM-DD HH:mm:ss.SSS}</dim> <level>{level: <8}</level> "
+        + task_type
+        + "{message}\n{exception}"
+    )
+
+
+def _json_sink(stream: TextIO) -> Callable[["Message"], None]:
+    def write(message: "Message") -> None:
+        line = msgspec.json.encode(_entry(message.record), enc_hook=str)
+        stream.write(line.decode() + "\n")
+        stream.flush()
+
+    return write
+
+
+def _entry(record: "Record") -> dict[str, Any]:
+    entry: dict[str, Any] = {
+        "time": record["time"],
+        "level": record["level"].name.lower(),
+        "message": record["message"].encode(errors="replace").decode(),
+        "logger": record["name"],
+    }
+    # First ours, so that they stand at the same place in each line.
+    extra = record["extra"]
+    entry.update((key, extra[key]) for key in _OURS if key in extra)
+    entry.update((key, value) for key, value in extra.items() if key not in entry)
+    error = record["exception"]
+    if error is not None and error.type is not None:
+        lines = traceback.format_exception(error.type, error.value, error.traceback)
+        entry["exception"] = "".join(lines).encode(errors="replace").decode()
+    return entry

@@ -1,0 +1,258 @@
+"""The two sides that must agree: a real server driven through its scripts, and the store in memory.
+
+Both have the same synchronous methods, and show all that they keep as one `Snapshot`.
+"""
+
+from collections.abc import Coroutine, Iterable, Sequence
+from typing import Any, Self, TypeVar
+
+from attrs import field, frozen
+from redis.exceptions import NoScriptError, ResponseError
+
+from actors import LeaseLapsedError, Look, Recovery, RefusedError, Settled, Settlement
+from runtime.memory import MemoryStore
+from runtime.redis import keys, scripts
+from tests.servers import Valkey
+
+T = TypeVar("T")
+
+
+@frozen
+class QueueView:
+    """What lies beside one queue; dead letters as their fields, without the stream's ids."""
+
+    waiting: tuple[bytes, ...]
+    inflight: dict[str, tuple[bytes, ...]]
+    leases: dict[str, str]
+    holders: frozenset[str]
+    dead: tuple[tuple[bytes, ...], ...]
+
+
+@frozen
+class Snapshot:
+    """All that a side keeps, and all that it has published."""
+
+    queues: dict[str, QueueView]
+    results: dict[str, bytes]
+    heartbeats: dict[str, bytes]
+    published: tuple[tuple[str, bytes], ...]
+
+
+@frozen
+class Names:
+    """The names that may occur, so that a snapshot needs one round trip."""
+
+    queues: tuple[str, ...]
+    task_ids: tuple[str, ...]
+    holders: list[str] = field(factory=list)
+    worker_ids: list[str] = field(factory=list)
+
+
+def drive(work: Coroutine[Any, Any, T]) -> T:
+    """Run a coroutine that never waits, without an event loop."""
+    try:
+        work.send(None)
+    except StopIteration as stop:
+        return stop.value
+    raise AssertionError("the coroutine waits")
+
+
+class RealSide:
+    """A real server, through `runtime.redis.scripts`."""
+
+    def __init__(self, server: Valkey, names: Names) -> None:
+        self._names = names
+        self.client = server.client(protocol=2)
+        self.client.flushdb()
+        self._listener = self.client.pubsub()
+        self._listener.psubscribe("*")
+        self._listener.get_message(timeout=5)
+        self._published: list[tuple[str, bytes]] = []
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._listener.close()
+        self.client.close()
+
+    async def call(self, *words: str | bytes | int) -> Any:
+        """Send a command, and name errors as a `Line` does."""
+        try:
+            return self.client.execute_command(*words)
+        except NoScriptError:
+            raise
+        except ResponseError as error:
+            if str(error).startswith("NOLEASE"):
+                raise LeaseLapsedError(str(error)) from None
+            raise RefusedError(str(error)) from None
+
+    def push(self, queue: str, raw: bytes) -> None:
+        self.client.rpush(queue, raw)
+
+    def move(self, queue: str, holder: str) -> bytes | None:
+        inflight = keys.inflight(queue, holder)
+        return drive(self.call("BLMOVE", queue, inflight, "LEFT", "RIGHT", "0.001"))
+
+    def take(self, queue: str, holder: str, limit: int) -> list[bytes]:
+        return drive(scripts.take(self.call, queue, holder, limit))
+
+    def settle(
+        self, queue: str, holder: str, number: int, batch: Sequence[Settlement]
+    ) -> list[Settled]:
+        return drive(scripts.settle(self.call, queue, holder, number, batch))[0]
+
+    def release(self, queue: str, holder: str, raws: Sequence[bytes]) -> int:
+        return drive(scripts.release(self.call, queue, holder, raws))
+
+    def held(self, queue: str, holder: str) -> list[bytes]:
+        return drive(scripts.held(self.call, queue, holder))
+
+    def renew(self, queue: str, holder: str, pulse: int, slots: int) -> bool:
+        return drive(scripts.renew(self.call, queue, holder, pulse, slots))
+
+    def look(self, queue: str) -> Look:
+        return drive(scripts.look(self.call, queue))
+
+    def reclaim(
+        self, queue: str, holder: str, pulse: str | None, recoveries: Sequence[Recovery]
+    ) -> int:
+        return drive(scripts.reclaim(self.call, queue, holder, pulse, recoveries))
+
+    def forget(self, queue: str, holder: str) -> bool:
+        return drive(scripts.forget(self.call, queue, holder))
+
+    def leave(self, queue: str, holder: str) -> bool:
+        return drive(scripts.leave(self.call, queue, holder))
+
+    def beat(self, worker_id: str, body: bytes) -> None:
+        drive(scripts.beat(self.call, worker_id, body, 60.0))
+
+    def stop_beating(self, worker_id: str, body: bytes) -> None:
+        drive(scripts.stop_beating(self.call, worker_id, body))
+
+    def published(self) -> tuple[tuple[str, bytes], ...]:
+        """Return all that was published until now, in order."""
+        # The answer to a ping comes behind what was published before it.
+        self._listener.ping()
+        while True:
+            message = self._listener.get_message(timeout=5)
+            assert message is not None, "no answer on the subscriber's connection"
+            if message["type"] == "pong":
+                return tuple(self._published)
+            if message["type"] == "pmessage":
+                self._published.append((message["channel"].decode(), message["data"]))
+
+    def snapshot(self) -> Snapshot:
+        """Read everything, and check that there is no key that nobody knows."""
+        names = self._names
+        with self.client.pipeline(transaction=False) as pipe:
+            pipe.keys("*")
+            for queue in names.queues:
+                pipe.lrange(queue, 0, -1)
+                pipe.hgetall(keys.leases(queue))
+                pipe.zrange(keys.holders(queue), 0, -1)
+                pipe.xrange(keys.dead(queue))
+                for holder in names.holders:
+                    pipe.lrange(keys.inflight(queue, holder), 0, -1)
+            for task_id in names.task_ids:
+                pipe.get(keys.result(task_id))
+            for worker_id in names.worker_ids:
+                pipe.get(keys.heartbeat(worker_id))
+            replies = iter(pipe.execute())
+        self._check_keys(next(replies))
+        return Snapshot(
+            queues={queue: self._queue(replies) for queue in names.queues},
+            results=_present(names.task_ids, replies),
+            heartbeats=_present(names.worker_ids, replies),
+            published=self.published(),
+        )
+
+    def _queue(self, replies: Any) -> QueueView:
+        waiting, leases, holders, dead = (next(replies) for _ in range(4))
+        inflight = {holder: tuple(next(replies)) for holder in self._names.holders}
+        return QueueView(
+            waiting=tuple(waiting),
+            inflight={holder: raws for holder, raws in inflight.items() if raws},
+            leases={holder.decode(): value.decode() for holder, value in leases.items()},
+            holders=frozenset(holder.decode() for holder in holders),
+            dead=tuple(tuple(word for pair in one.items() for word in pair) for _, one in dead),
+        )
+
+    def _check_keys(self, found: Iterable[bytes]) -> None:
+        names = self._names
+        known = {keys.result(task_id) for task_id in names.task_ids}
+        known |= {keys.heartbeat(worker_id) for worker_id in names.worker_ids}
+        for queue in names.queues:
+            known |= {queue, keys.leases(queue), keys.holders(queue), keys.dead(queue)}
+            for holder in names.holders:
+                known |= {keys.inflight(queue, holder), keys.settled(queue, holder)}
+        leaked = {key.decode() for key in found} - known
+        assert not leaked, f"unknown keys: {leaked}"
+
+
+def _present(names: Iterable[str], replies: Any) -> dict[str, bytes]:
+    values = {name: next(replies) for name in names}
+    return {name: value for name, value in values.items() if value is not None}
+
+
+class MemorySide:
+    """The store, at a time that never passes."""
+
+    def __init__(self, names: Names) -> None:
+        self._names = names
+        self.store = MemoryStore()
+        self.push = self.store.push
+        self.move = self.store.move
+        self.take = self.store.take
+        self.release = self.store.release
+        self.held = self.store.held
+        self.look = self.store.look
+        self.forget = self.store.forget
+        self.leave = self.store.leave
+
+    def settle(
+        self, queue: str, holder: str, number: int, batch: Sequence[Settlement]
+    ) -> list[Settled]:
+        return self.store.settle(queue, holder, number, batch, 0.0)
+
+    def renew(self, queue: str, holder: str, pulse: int, slots: int) -> bool:
+        return self.store.renew(queue, holder, pulse, slots, 0.0)
+
+    def reclaim(
+        self, queue: str, holder: str, pulse: str | None, recoveries: Sequence[Recovery]
+    ) -> int:
+        return self.store.reclaim(queue, holder, pulse, recoveries, 0.0)
+
+    def beat(self, worker_id: str, body: bytes) -> None:
+        self.store.beat(worker_id, body, 60.0, 0.0)
+
+    def stop_beating(self, worker_id: str, body: bytes) -> None:
+        self.store.stop_beating(worker_id, body, 0.0)
+
+    def snapshot(self) -> Snapshot:
+        """Show everything."""
+        store = self.store
+        return Snapshot(
+            queues={queue: self._queue(queue) for queue in self._names.queues},
+            results={task_id: one.value for task_id, one in store.results.items()},
+            heartbeats={worker_id: one.value for worker_id, one in store.heartbeats.items()},
+            published=tuple(store.published),
+        )
+
+    def _queue(self, queue: str) -> QueueView:
+        state = self.store.queue(queue)
+        return QueueView(
+            waiting=tuple(state.waiting),
+            inflight={holder: tuple(raws) for holder, raws in state.inflight.items()},
+            leases=dict(state.leases),
+            holders=frozenset(state.holders),
+            dead=tuple(tuple(_bytes(word) for word in one.fields()) for one in state.dead),
+        )
+
+
+def _bytes(word: str | bytes) -> bytes:
+    return word.encode() if isinstance(word, str) else word
+
+
+Side = RealSide | MemorySide
