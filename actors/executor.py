@@ -181,7 +181,7 @@ class Executor:
         value, error = await self._call(handler, payload, running, limit)
         self._state.note_end(running, anyio.current_time())
         outcome = self._judge(running, value, error, limit)
-        if log:
+        if log and not running.forsaken:
             _say(outcome)
         return outcome
 

@@ -147,7 +147,7 @@ def _lives(note: Note) -> bool:
 
 def _files(directory: Path) -> list[Path]:
     try:
-        return [directory / name for name in os.listdir(directory) if name.endswith(".json")]  # noqa: PTH208 - iterdir() swallows nothing either, and this says which error
+        return [path for path in directory.iterdir() if path.suffix == ".json"]
     except FileNotFoundError:
         return []
 
