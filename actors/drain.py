@@ -64,8 +64,10 @@ class StopRequest:
             scope.deadline = self.settling_until if is_settling else self.running_until
 
     def abandon_if_requested(self, joining: anyio.CancelScope | None) -> None:
-        """Name the scope that a request is to cancel at once, while nothing is held yet."""
+        """Name the scope that a request, made or to come, cancels: nothing is held yet."""
         self._joining = joining
+        if joining is not None and self.requested:
+            joining.cancel(reason="stopped before it began")
 
     def request_soon(self, cancel_grace: float) -> None:
         """Ask for the end within `cancel_grace` seconds, the settling included."""

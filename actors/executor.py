@@ -119,6 +119,7 @@ class Executor:
                     # Another worker may have them by now; the fetcher will know.
                     await anyio.sleep(_LEASE_LOOK)
                     now = anyio.current_time()
+                    continue
                 try:
                     delivery = self._deliveries.receive_nowait()
                 except anyio.WouldBlock:
@@ -134,7 +135,8 @@ class Executor:
                 # Handlers that never wait would keep the publisher and the fetcher from the loop.
                 if now - shared > _SHARE:
                     await anyio.lowlevel.checkpoint()
-                    shared = now
+                    # The others' turn may have been a long one; it isn't the next handler's time.
+                    shared = now = anyio.current_time()
 
     def close(self) -> None:
         """Close the outcomes channel on behalf of a handler that can't be cancelled."""
@@ -236,11 +238,9 @@ class Executor:
                     context = self._context(running, limit)
                     return await handler.function(payload, context), None
                 return await handler.function(payload), None
-            except anyio.get_cancelled_exc_class() as error:
-                if scope.cancel_called or anyio.current_effective_deadline() == -inf:
+            except BaseException as error:  # noqa: BLE001 - a handler may raise anything
+                if _passes(error, scope):
                     raise
-                return None, error
-            except (Exception, SystemExit) as error:  # noqa: BLE001 - a handler may raise anything
                 return None, error
         return None, None
 
@@ -299,6 +299,19 @@ class Executor:
             why = f"the handler's result has {len(body)} bytes, the most is {most}"
             return Failed(delivery, run, why, "ResultTooLarge")
         return Succeeded(delivery, run, body)
+
+
+def _passes(error: BaseException, scope: anyio.CancelScope) -> bool:
+    """Say whether what a handler raised isn't its own: a cancellation, or the program's end."""
+    cancelled = anyio.get_cancelled_exc_class()
+    if isinstance(error, cancelled):
+        return scope.cancel_called or anyio.current_effective_deadline() == -inf
+    if isinstance(error, BaseExceptionGroup) and not scope.cancel_called:
+        # On trio a task group of the handler's raises cancellations beside its errors. Where it
+        # was our scope that cancelled them, they have arrived, and the errors are the handler's.
+        tree_ends = anyio.current_effective_deadline() == -inf
+        return tree_ends and error.subgroup(cancelled) is not None
+    return isinstance(error, KeyboardInterrupt | GeneratorExit)
 
 
 def _failure(delivery: Delivery, run: Run, error: BaseException) -> Failed:

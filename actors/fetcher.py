@@ -36,7 +36,7 @@ from messages import (
 )
 
 _LEASE_LOOK: Final = 0.05
-"""Seconds between looks at a lease that isn't fresh."""
+"""Seconds between looks at a lease that isn't fresh, and after a lost reply."""
 
 _REFUSED_PAUSE: Final = 0.5
 """Seconds to wait after the server has refused a call for reasons of its own."""
@@ -88,6 +88,7 @@ class Fetcher:
         self._most = max(MAX_BATCH, 2 * state.slots)
         self._policy = FetchPolicy(state.slots, settings.horizon)
         self._stopping = False
+        self._withdrawn: dict[str, list[bytes]] = {}
         self._suspicious = False
         self._audited = 0.0
         self._number = 0
@@ -100,6 +101,11 @@ class Fetcher:
     def stop(self) -> None:
         """Take nothing more, give back what no executor has begun, and end."""
         self._stopping = True
+        # Now, not when the call under way has ended: no handler begins any more (I6), and idle
+        # executors end even if the server is away.
+        self._withdrawn = self._withdraw()
+        self._channels.deliveries.close()
+        self._state.idle.wake_all()
         self._session.wake()
         self._state.turned()
 
@@ -115,6 +121,7 @@ class Fetcher:
                     # The call may have happened: look at what we hold before the next one.
                     logger.debug("A call's reply was lost: {}", error)
                     self._suspicious = True
+                    await anyio.sleep(_LEASE_LOOK)
                 except LeaseLapsedError:
                     await anyio.sleep(_LEASE_LOOK)
                 except BrokerError as error:
@@ -167,7 +174,7 @@ class Fetcher:
         self._policy.rest()
         if self._settings.burst:
             if len(self._ledger) == 0:
-                self._stopping = True
+                self.stop()
             else:
                 await state.change(_LEASE_LOOK)
             return
@@ -181,8 +188,11 @@ class Fetcher:
             self._accept(queue, [raw])
 
     def _accept(self, queue: str, raws: Sequence[bytes]) -> None:
-        """Send held bodies on: tasks to the executors, what is none to the publisher."""
-        if not raws:
+        """Send held bodies on: tasks to the executors, what is none to the publisher.
+
+        Once stopped it sends nothing on: what is held and not known is given back at the end.
+        """
+        if not raws or self._stopping:
             return
         now = anyio.current_time()
         for raw in raws:
@@ -226,7 +236,7 @@ class Fetcher:
         while True:
             try:
                 delivery = self._channels.unbegun.receive_nowait()
-            except anyio.WouldBlock:
+            except (anyio.WouldBlock, anyio.EndOfStream, anyio.ClosedResourceError):
                 break
             self._state.put -= 1
             self._ledger.discard(delivery.queue, delivery.raw)
@@ -241,28 +251,29 @@ class Fetcher:
             self._state.released += len(raws)
 
     async def _end(self) -> None:
-        """Give back what no executor has begun, and what a lost reply may have brought (I6).
+        """Give back what the server says that we hold and nobody here runs (I6), in its order (I3).
 
-        The channel is closed first, so that idle executors end even if the server is away. A
-        hand-back whose reply was lost isn't sent again: it could take a task away that was
+        A hand-back whose reply was lost isn't sent again: it could take a task away that was
         taken anew meanwhile. The inflight list tells what is still to be given back.
         """
-        left = self._withdraw()
-        self._channels.deliveries.close()
-        self._state.idle.wake_all()
         try:
             while True:
                 try:
-                    await self._give_back(left)
                     left = await self._strangers()
+                    if not left:
+                        self._withdrawn = {}
+                        return
+                    await self._give_back(left)
                 except UnreachableError as error:
                     logger.debug("Giving tasks back: a reply was lost: {}", error)
-                    left = {}
-                else:
-                    if not left:
-                        return
+                    await anyio.sleep(_LEASE_LOOK)
         except RefusedError as error:
             logger.warning("The server refuses to take tasks back: {}", error)
+        finally:
+            # As far as we know these are still held; the worker's last words name them.
+            for queue, raws in self._withdrawn.items():
+                for raw in raws:
+                    self._ledger.add(queue, raw)
 
     async def _strangers(self) -> dict[str, list[bytes]]:
         """Read what the server says that we hold and we don't know, by queue."""

@@ -32,7 +32,7 @@ class LeaseKeeper:
         """Compare after each lapse, for ever."""
         while True:
             await self._session.lapsed()
-            logger.warning("This worker's lease had lapsed; looking at what it still holds")
+            logger.warning("This worker's lease may have lapsed; looking at what it still holds")
             try:
                 for queue in self._queues:
                     await self._compare(queue)

@@ -10,7 +10,7 @@ from typing import Any, Final, get_origin, is_typeddict
 
 import attrs
 from attrs import frozen
-from cattrs import BaseValidationError, Converter, transform_error
+from cattrs import BaseValidationError, Converter, StructureHandlerNotFoundError, transform_error
 from cattrs.cols import is_any_set, is_mapping, is_sequence
 from cattrs.preconf.json import JsonConverter, configure_converter
 from loguru import logger
@@ -71,15 +71,20 @@ def reader_for(annotation: Any) -> PayloadReader | None:
     origin = get_origin(annotation) or annotation
     if annotation is Any or annotation is object or annotation in (dict, Mapping):
         return PayloadReader(None, None)
+    known: frozenset[str] | None
     if origin in (dict, Mapping):
-        return PayloadReader(_converter().get_structure_hook(annotation), None, annotation)
-    if attrs.has(origin):
+        known = None
+    elif attrs.has(origin):
         known = frozenset(attribute.name for attribute in attrs.fields(origin))
     elif is_dataclass(origin) or is_typeddict(origin):
         known = frozenset(origin.__annotations__)
     else:
         return None
-    return PayloadReader(_converter().get_structure_hook(annotation), known, annotation)
+    try:
+        build = _converter().get_structure_hook(annotation)
+    except StructureHandlerNotFoundError:
+        return None
+    return PayloadReader(build, known, annotation)
 
 
 class UnknownKeys:
@@ -133,6 +138,8 @@ def _converter() -> Converter:
     configure_converter(converter)
     for kind in (str, int, float, bool):
         converter.register_structure_hook(kind, _strict(kind))
+    # `object` says, like `Any`, that any JSON value will do.
+    converter.register_structure_hook_func(lambda kind: kind is object, lambda value, _: value)
     return converter
 
 

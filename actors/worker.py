@@ -59,7 +59,7 @@ class Worker:
             can't return; gets the ids of such tasks. A process ends itself here.
 
     Raises:
-        WorkerError: no queue, or a concurrency below 1.
+        WorkerError: no queue, a text instead of a list of queues, or a concurrency below 1.
     """
 
     def __init__(  # noqa: PLR0913 - what a host may choose, all but three by keyword with a default
@@ -77,6 +77,8 @@ class Worker:
         on_stuck: Callable[[tuple[str, ...]], None] | None = None,
     ) -> None:
         named = (handler.queue for handler in handlers.values() if handler.queue)
+        if isinstance(queues, str):
+            raise WorkerError(f"queues is the text {queues!r}, expected a list of queues")
         self._queues = tuple(dict.fromkeys(named if queues is None else queues))
         if not self._queues:
             raise WorkerError("queues is empty, and no handler names one; say which to serve")
@@ -94,7 +96,7 @@ class Worker:
         self._holder = f"{self.worker_id}#{self._surroundings.token()}"
         self._state = WorkerState(concurrency)
         self._ledger = Ledger(self._queues)
-        self._stop: StopRequest | None = None
+        self._stop = StopRequest()
         self._ended: anyio.Event | None = None
 
     def __repr__(self) -> str:
@@ -140,16 +142,14 @@ class Worker:
             grace: seconds that running handlers may go on; by default the settings'. A later
                 request can only shorten it.
         """
-        if self._stop is not None:
-            self._stop.request(self._settings.grace if grace is None else grace)
+        self._stop.request(self._settings.grace if grace is None else grace)
 
     def hurry(self) -> None:
         """Ask the worker to drain with the short grace: a second signal, or a cancelled host."""
-        if self._stop is not None:
-            self._stop.request_soon(self._settings.cancel_grace)
+        self._stop.request_soon(self._settings.cancel_grace)
 
     async def stop(self, grace: float | None = None) -> None:
-        """Drain, and return when the worker has ended.
+        """Drain, and return when the worker has ended; one that is run later ends at once.
 
         A cancellation stops the waiting, not the drain.
 
@@ -171,13 +171,12 @@ class Worker:
             WorkerError: the worker was run before.
             Exception: an actor crashed, which is a bug; what was held is redelivered.
         """
-        if self._stop is not None:
+        if self._ended is not None:
             raise WorkerError(f"worker {self.worker_id} was run before; make a new one")
-        self._stop = StopRequest()
         self._ended = anyio.Event()
         try:
             async with anyio.create_task_group() as host:
-                host.start_soon(self._shielded, self._stop, task_status)
+                host.start_soon(self._shielded, self._ended, task_status)
                 try:
                     await self._ended.wait()
                 except anyio.get_cancelled_exc_class():
@@ -188,24 +187,23 @@ class Worker:
         finally:
             self._ended.set()
 
-    async def _shielded(self, stop: StopRequest, task_status: TaskStatus[None]) -> None:
+    async def _shielded(self, ended: anyio.Event, task_status: TaskStatus[None]) -> None:
         """Keep a cancellation of the host from the actors: it reaches them as a drain."""
         with anyio.CancelScope(shield=True):
             try:
-                await self._joined(stop, task_status)
+                await self._joined(task_status)
             finally:
-                if self._ended is not None:
-                    self._ended.set()
+                ended.set()
 
-    async def _joined(self, stop: StopRequest, task_status: TaskStatus[None]) -> None:
+    async def _joined(self, task_status: TaskStatus[None]) -> None:
         member = Member(self.worker_id, self._holder, self._slots, self._queues, self._loop_tasks)
         async with anyio.create_task_group() as slots:
             with anyio.CancelScope() as joining:
-                stop.abandon_if_requested(joining)
+                self._stop.abandon_if_requested(joining)
                 async with self._broker.join(member) as session:
-                    stop.abandon_if_requested(None)
+                    self._stop.abandon_if_requested(None)
                     task_status.started()
-                    await run_tree(self._parts(session, stop), slots)
+                    await run_tree(self._parts(session), slots)
             self._report_unsettled()
             if self._state.running:
                 self._report_stuck()
@@ -216,7 +214,7 @@ class Worker:
             for running in list(self._state.running.values())
         }
 
-    def _parts(self, session: Session, stop: StopRequest) -> Parts:
+    def _parts(self, session: Session) -> Parts:
         started = self._surroundings.now()
         return Parts(
             worker_id=self.worker_id,
@@ -228,7 +226,7 @@ class Worker:
             session=session,
             state=self._state,
             ledger=self._ledger,
-            stop=stop,
+            stop=self._stop,
             compose=lambda: self._heartbeat(started),
         )
 

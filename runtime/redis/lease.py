@@ -7,6 +7,7 @@ keeps a pulse from being sent (I5). The thread also watches the loop: see `runti
 import threading
 import time
 from collections.abc import Callable
+from math import inf
 from typing import Any, Final
 
 import redis
@@ -51,16 +52,22 @@ class Lease:
         self._timing = timing
         self._confirmed = float("-inf")
         self.lapses = 0
-        """How often the lease was found to have stopped."""
+        """How often the lease was found to have stopped, or may have."""
 
     def __repr__(self) -> str:
         return f"Lease(fresh={self.fresh()}, lapses={self.lapses})"
 
-    def confirm(self, asked: float, *, known: bool) -> None:
-        """Note a renewal that the server has confirmed; it counts from when it was asked."""
-        if not known:
-            self.lapses += 1
+    def confirm(self, asked: float, *, known: bool) -> bool:
+        """Note a renewal that the server has confirmed; it counts from when it was asked.
+
+        Returns whether the lease may have stopped before. The server doesn't always know: a
+        renewal that a frozen link held back, and delivered late, has begun the lease anew.
+        """
+        # The first renewal of all has none before it.
+        stopped = not known or self._timing.fresh <= asked - self._confirmed < inf
+        self.lapses += stopped
         self._confirmed = asked
+        return stopped
 
     def fresh(self) -> bool:
         """Say whether the last confirmed renewal is young enough to rely on."""
@@ -78,7 +85,7 @@ class LeaseThread(threading.Thread):
         lease: where to note what the server confirms.
         timing: the figures.
         loop_watch: told at each turn to look at the event loop.
-        lapsed: called from this thread when the lease had stopped.
+        lapsed: called from this thread when the lease may have stopped.
     """
 
     def __init__(  # noqa: PLR0913, PLR0917 - the thread talks to these and to nobody else
@@ -148,8 +155,7 @@ class LeaseThread(threading.Thread):
         if self._failing:
             logger.info("The lease is renewed again")
         self._failing = False
-        self._lease.confirm(asked, known=known)
-        if not known:
+        if self._lease.confirm(asked, known=known):
             self._lapsed()
         return True
 
