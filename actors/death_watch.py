@@ -99,6 +99,10 @@ class DeathWatch:
         self._still.clear()
         self._last = None
 
+    def doubt(self, holder: str) -> None:
+        """Start the evidence about one holder anew."""
+        self._still.pop(holder, None)
+
     def look(self, asked: float, answered: float, seen: Look) -> list[Dead]:
         """Take in a look and return who is dead by now.
 

@@ -238,7 +238,7 @@ class Executor:
                     context = self._context(running, limit)
                     return await handler.function(payload, context), None
                 return await handler.function(payload), None
-            except BaseException as error:  # noqa: BLE001 - a handler may raise anything
+            except BaseException as error:
                 if _passes(error, scope):
                     raise
                 return None, error

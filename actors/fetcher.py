@@ -23,6 +23,7 @@ from actors.broker import (
 )
 from actors.fetch_policy import FetchPolicy
 from actors.ledger import Ledger
+from actors.refusals import Refusals
 from actors.settings import MAX_BATCH, WorkerSettings
 from actors.state import WorkerState
 from messages import (
@@ -90,6 +91,7 @@ class Fetcher:
         self._stopping = False
         self._withdrawn: dict[str, list[bytes]] = {}
         self._suspicious = False
+        self._refusals = Refusals()
         self._audited = 0.0
         self._number = 0
         # (deliveries put up to here, when they were put): the age of the oldest unbegun one.
@@ -100,6 +102,8 @@ class Fetcher:
 
     def stop(self) -> None:
         """Take nothing more, give back what no executor has begun, and end."""
+        if self._stopping:
+            return
         self._stopping = True
         # Now, not when the call under way has ended: no handler begins any more (I6), and idle
         # executors end even if the server is away.
@@ -155,8 +159,14 @@ class Fetcher:
     async def _take(self, room: int) -> int:
         """Take what waits now, a queue after the other; return how much that was."""
         taken = 0
-        for queue in list(self._queues):
-            raws = await self._session.take(queue, room - taken)
+        for queue in self._refusals.others(self._queues):
+            try:
+                raws = await self._session.take(queue, room - taken)
+            except LeaseLapsedError:
+                raise
+            except RefusedError as error:
+                self._refusals.note(queue, error)
+                continue
             self._accept(queue, raws)
             taken += len(raws)
             if taken >= room:
@@ -178,7 +188,11 @@ class Fetcher:
             else:
                 await state.change(_LEASE_LOOK)
             return
-        taken = await self._session.wait(list(self._queues))
+        queues = self._refusals.others(self._queues)
+        if not queues:
+            await anyio.sleep(_REFUSED_PAUSE)
+            return
+        taken = await self._session.wait(queues)
         if not self._session.fresh():
             # The wait outlived the lease. If these are still ours, the audit finds them.
             self._suspicious = True
@@ -279,11 +293,14 @@ class Fetcher:
         """Read what the server says that we hold and we don't know, by queue."""
         found: dict[str, list[bytes]] = {}
         for queue in self._queues:
-            before = self._ledger.snapshot(queue)
-            listed = await self._session.held(queue)
-            if strangers := self._ledger.unknown(queue, before, listed):
+            if strangers := await self._strangers_of(queue):
                 found[queue] = strangers
         return found
+
+    async def _strangers_of(self, queue: str) -> list[bytes]:
+        before = self._ledger.snapshot(queue)
+        listed = await self._session.held(queue)
+        return self._ledger.unknown(queue, before, listed)
 
     async def _audit(self) -> None:
         """Adopt what the server says that we hold and we don't know: lost replies.
@@ -291,8 +308,16 @@ class Fetcher:
         A half-open connection can leave a wait on the server that takes a task for nobody, so
         this is done now and then even when no reply is known to be lost.
         """
-        for queue, strangers in (await self._strangers()).items():
-            logger.info("Adopting {} tasks of {} whose delivery was lost", len(strangers), queue)
-            self._accept(queue, strangers)
+        for queue in self._refusals.others(self._queues):
+            try:
+                strangers = await self._strangers_of(queue)
+            except RefusedError as error:
+                self._refusals.note(queue, error)
+                continue
+            if strangers:
+                logger.info(
+                    "Adopting {} tasks of {} whose delivery was lost", len(strangers), queue
+                )
+                self._accept(queue, strangers)
         self._suspicious = False
         self._audited = anyio.current_time()

@@ -138,7 +138,11 @@ def _inspect(
     timeout: float | None,
     retry: Backoff | None,
 ) -> Handler:
-    name = f"{function.__module__}.{getattr(function, '__qualname__', repr(function))}"
+    if not (inspect.isfunction(function) or inspect.ismethod(function)):
+        raise HandlerError(
+            f"handler {function!r} isn't a function; decorate a `def` or an `async def`"
+        )
+    name = f"{function.__module__}.{function.__qualname__}"
     if not task_type:
         raise HandlerError(f"handler {name} is for an empty type; a type is a non-empty text")
     if timeout is not None and not timeout > 0:

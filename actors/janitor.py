@@ -3,7 +3,7 @@
 import anyio
 from loguru import logger
 
-from actors.broker import BrokerError, Session
+from actors.broker import BrokerError, RefusedError, Session
 from actors.death_watch import Dead, DeathWatch, Timing, Verdict, interval_for
 from actors.recovery import plan_recovery
 from actors.settings import MAX_BATCH, MAX_BATCH_BYTES
@@ -45,12 +45,20 @@ class Janitor:
         while True:
             for queue, watch in self._watches.items():
                 try:
-                    for dead in await self._look(queue, watch):
-                        await self._bury(queue, dead)
+                    await self._look_after(queue, watch)
                 except BrokerError as error:
                     logger.debug("A look at the holders of {} failed: {}", queue, error)
                     watch.disturb()
             await anyio.sleep(interval_for(self._timing, self._holders))
+
+    async def _look_after(self, queue: str, watch: DeathWatch) -> None:
+        for dead in await self._look(queue, watch):
+            try:
+                await self._bury(queue, dead)
+            except RefusedError as error:
+                # Of this one only: the others' tasks must not wait for a repair.
+                logger.warning("The server refuses to recover what {} held: {}", dead.holder, error)
+                watch.doubt(dead.holder)
 
     async def _look(self, queue: str, watch: DeathWatch) -> list[Dead]:
         if not self._session.fresh():

@@ -14,7 +14,7 @@ from attrs import frozen
 from benchmarks.processes import QUEUE, BenchmarkError, Measured
 from runtime.redis import keys
 
-_LOOK: Final = 0.005
+_LOOK: Final = 0.01
 """Seconds between looks."""
 
 _STUCK: Final = 60.0

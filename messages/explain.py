@@ -4,6 +4,7 @@ Runs only for bodies that the fast reader refused, so it may be slow. It also re
 of time that the fast reader doesn't know.
 """
 
+import json
 from datetime import UTC, datetime
 from typing import Any, Final
 
@@ -99,7 +100,8 @@ def _read_object(raw: bytes) -> dict[str, msgspec.Raw]:
         raise MalformedTaskError("body", _shown(msgspec.Raw(raw)), _A_TASK) from None
     except (msgspec.MsgspecError, ValueError) as error:
         came = "empty" if not raw.strip() else f"not JSON ({_plain(error)})"
-        raise MalformedTaskError("body", came, _A_TASK) from None
+        task_id, task_type = _loose_glimpse(raw)
+        raise MalformedTaskError("body", came, _A_TASK, task_id, task_type) from None
 
 
 def _glimpse(raw: bytes) -> tuple[str | None, str | None]:
@@ -109,6 +111,24 @@ def _glimpse(raw: bytes) -> tuple[str | None, str | None]:
     except _UNREADABLE:
         return None, None
     return _readable(body.get("id")), _readable(body.get("type"))
+
+
+def _loose_glimpse(raw: bytes) -> tuple[str | None, str | None]:
+    """Read the same of a body that is JSON but for what Python writes and reads: NaN, Infinity."""
+    try:
+        body = json.loads(raw, strict=False)
+    except (ValueError, RecursionError):
+        return None, None
+    if not isinstance(body, dict):
+        return None, None
+    return _sound(body.get("id")), _sound(body.get("type"))
+
+
+def _sound(value: object) -> str | None:
+    """Return a text that can be written again."""
+    if not isinstance(value, str) or any("\ud800" <= letter <= "\udfff" for letter in value):
+        return None
+    return value or None
 
 
 def _convert(name: str, value: msgspec.Raw, kind: Any) -> object:

@@ -31,12 +31,12 @@ def configure(level: str, log_format: str, stream: TextIO | None = None) -> None
     stream = stream or sys.stderr
     name = level.upper()
     logger.remove()
-    # Neither shows the values of variables: one of them may be a password.
-    quiet = {"backtrace": False, "diagnose": False}
+    # `diagnose` would show the values of variables: one of them may be a password.
     if log_format == "json":
-        logger.add(_json_sink(stream), level=name, format="{message}", **quiet)
+        sink = _json_sink(stream)
+        logger.add(sink, level=name, format="{message}", backtrace=False, diagnose=False)
     else:
-        logger.add(stream, level=name, format=_text_format, **quiet)
+        logger.add(stream, level=name, format=_text_format, backtrace=False, diagnose=False)
     logging.basicConfig(handlers=[_Forwarder()], level=name, force=True)
     logging.captureWarnings(capture=True)
 

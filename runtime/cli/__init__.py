@@ -9,7 +9,7 @@
 | `handler_modules` | finds the handlers of `--handlers` |
 | `screen` | what a worker says when it takes tasks |
 | `push`, `payload` | pushes a task; where its payload comes from |
-| `status`, `overview`, `tables` | queues and workers: the command, what was found, how it is shown |
+| `status`, `overview`, `tables` | queues and workers: the command, what it finds, its tables |
 | `health` | tells whether this machine's workers are alive |
 | `place` | which server `push` and `status` mean |
 

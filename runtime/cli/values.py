@@ -1,4 +1,4 @@
-"""How the command line reads durations, sizes and names; what can't be read is said in a sentence."""
+"""How the command line reads durations, sizes and names, and says what it can't read."""
 
 import re
 from collections.abc import Callable, Sequence

@@ -4,7 +4,7 @@ Both have the same synchronous methods, and show all that they keep as one `Snap
 """
 
 from collections.abc import Coroutine, Iterable, Sequence
-from typing import Any, Self, TypeVar
+from typing import Any, TypeVar
 
 from attrs import field, frozen
 from redis.exceptions import NoScriptError, ResponseError
@@ -12,6 +12,7 @@ from redis.exceptions import NoScriptError, ResponseError
 from actors import LeaseLapsedError, Look, Recovery, RefusedError, Settled, Settlement
 from runtime.memory import MemoryStore
 from runtime.redis import keys, scripts
+from tests.brokers.wire import Wire
 from tests.servers import Valkey
 
 T = TypeVar("T")
@@ -62,24 +63,21 @@ class RealSide:
 
     def __init__(self, server: Valkey, names: Names) -> None:
         self._names = names
-        self.client = server.client(protocol=2)
-        self.client.flushdb()
-        self._listener = self.client.pubsub()
-        self._listener.psubscribe("*")
-        self._listener.get_message(timeout=5)
+        self.wire = Wire(server.socket)
+        self.wire.call("FLUSHDB")
+        self._listener = Wire(server.socket)
+        self._listener.call("PSUBSCRIBE", "*")
         self._published: list[tuple[str, bytes]] = []
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
+    def close(self) -> None:
+        """Hang up."""
         self._listener.close()
-        self.client.close()
+        self.wire.close()
 
     async def call(self, *words: str | bytes | int) -> Any:
         """Send a command, and name errors as a `Line` does."""
         try:
-            return self.client.execute_command(*words)
+            return self.wire.call(*words)
         except NoScriptError:
             raise
         except ResponseError as error:
@@ -88,7 +86,7 @@ class RealSide:
             raise RefusedError(str(error)) from None
 
     def push(self, queue: str, raw: bytes) -> None:
-        self.client.rpush(queue, raw)
+        self.wire.call("RPUSH", queue, raw)
 
     def move(self, queue: str, holder: str) -> bytes | None:
         inflight = keys.inflight(queue, holder)
@@ -134,32 +132,30 @@ class RealSide:
     def published(self) -> tuple[tuple[str, bytes], ...]:
         """Return all that was published until now, in order."""
         # The answer to a ping comes behind what was published before it.
-        self._listener.ping()
-        while True:
-            message = self._listener.get_message(timeout=5)
-            assert message is not None, "no answer on the subscriber's connection"
-            if message["type"] == "pong":
-                return tuple(self._published)
-            if message["type"] == "pmessage":
-                self._published.append((message["channel"].decode(), message["data"]))
+        message = self._listener.call("PING")
+        while message[0] != b"pong":
+            _, _, channel, body = message
+            self._published.append((channel.decode(), body))
+            message = self._listener.read()
+        return tuple(self._published)
+
+    def heard(self, position: int, channel: str, message: bytes) -> None:
+        """Take a message for published."""
+        self._published.insert(position, (channel, message))
 
     def snapshot(self) -> Snapshot:
         """Read everything, and check that there is no key that nobody knows."""
         names = self._names
-        with self.client.pipeline(transaction=False) as pipe:
-            pipe.keys("*")
-            for queue in names.queues:
-                pipe.lrange(queue, 0, -1)
-                pipe.hgetall(keys.leases(queue))
-                pipe.zrange(keys.holders(queue), 0, -1)
-                pipe.xrange(keys.dead(queue))
-                for holder in names.holders:
-                    pipe.lrange(keys.inflight(queue, holder), 0, -1)
-            for task_id in names.task_ids:
-                pipe.get(keys.result(task_id))
-            for worker_id in names.worker_ids:
-                pipe.get(keys.heartbeat(worker_id))
-            replies = iter(pipe.execute())
+        commands: list[tuple[str | int, ...]] = [("KEYS", "*")]
+        for queue in names.queues:
+            commands.append(("LRANGE", queue, 0, -1))
+            commands.append(("HGETALL", keys.leases(queue)))
+            commands.append(("ZRANGE", keys.holders(queue), 0, -1))
+            commands.append(("XRANGE", keys.dead(queue), "-", "+"))
+            commands += [("LRANGE", keys.inflight(queue, one), 0, -1) for one in names.holders]
+        commands += [("GET", keys.result(task_id)) for task_id in names.task_ids]
+        commands += [("GET", keys.heartbeat(worker_id)) for worker_id in names.worker_ids]
+        replies = iter(self.wire.calls(commands))
         self._check_keys(next(replies))
         return Snapshot(
             queues={queue: self._queue(replies) for queue in names.queues},
@@ -174,9 +170,12 @@ class RealSide:
         return QueueView(
             waiting=tuple(waiting),
             inflight={holder: raws for holder, raws in inflight.items() if raws},
-            leases={holder.decode(): value.decode() for holder, value in leases.items()},
+            leases={
+                holder.decode(): value.decode()
+                for holder, value in zip(leases[::2], leases[1::2], strict=True)
+            },
             holders=frozenset(holder.decode() for holder in holders),
-            dead=tuple(tuple(word for pair in one.items() for word in pair) for _, one in dead),
+            dead=tuple(tuple(fields) for _, fields in dead),
         )
 
     def _check_keys(self, found: Iterable[bytes]) -> None:
@@ -229,6 +228,9 @@ class MemorySide:
 
     def stop_beating(self, worker_id: str, body: bytes) -> None:
         self.store.stop_beating(worker_id, body, 0.0)
+
+    def holders(self, queue: str) -> frozenset[str]:
+        return frozenset(self.store.queue(queue).holders)
 
     def snapshot(self) -> Snapshot:
         """Show everything."""

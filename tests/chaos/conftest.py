@@ -39,9 +39,7 @@ def answers(server: Valkey) -> Iterator[Answers]:
 
 
 @pytest.fixture
-def fleet(
-    server: Valkey, client: redis.Redis, journal: Journal, tmp_path: Path
-) -> Iterator[Fleet]:
+def fleet(server: Valkey, client: redis.Redis, journal: Journal, tmp_path: Path) -> Iterator[Fleet]:
     """Worker processes; their logs are shown when the test fails."""
     workers = Fleet(server.url, client, journal, tmp_path)
     yield workers

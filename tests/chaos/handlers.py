@@ -72,3 +72,9 @@ def thread(payload: Block, context: Context) -> dict[str, int]:
     time.sleep(payload.seconds)
     _note("end", context)
     return {"pid": os.getpid()}
+
+
+@handlers.on("spawn_agent")
+async def spawn_agent(payload: dict[str, object]) -> dict[str, object]:
+    """Stand in for BRAiN's handler, which needs a database."""
+    return {"cluster_id": payload["cluster_id"]}

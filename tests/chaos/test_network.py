@@ -7,10 +7,10 @@ import pytest
 import redis
 from attrs import frozen
 
-from tests.chaos.evidence import Answers, answered, assert_answered_once
+from tests.chaos.evidence import Answers, Journal, answered, assert_answered_once, result_of
 from tests.chaos.fleet import Fleet
 from tests.chaos.network import bad_network
-from tests.chaos.producers import push_work
+from tests.chaos.producers import push, push_work
 from tests.servers import Valkey, eventually
 
 _WORKERS = 4
@@ -57,4 +57,28 @@ def test_cuts_and_a_freeze_lose_and_repeat_no_answer(
         for gateway in gateways:
             gateway.cut_rate = 0.0
         assert_answered_once(client, answers, ids)
+        fleet.stop()
+
+
+def test_a_frozen_worker_learns_that_its_task_was_taken_over(
+    server: Valkey, client: redis.Redis, answers: Answers, journal: Journal, fleet: Fleet
+) -> None:
+    """A worker cancels what was taken over, though a late renewal makes its lease look unbroken."""
+    with bad_network(server.socket, seed=0) as network:
+        gateway = network.gateway()
+        frozen_one = fleet.start("--concurrency", "1", url=gateway.url)
+        task = push(client, "work", {"ms": 50, "steps": 400})
+        journal.wait_begun(task)
+        other = fleet.start("--concurrency", "1")
+
+        gateway.freeze()
+        journal.wait_begun(task, times=2)
+        # The renewal that is held back reaches the server before the next one.
+        gateway.thaw()
+
+        frozen_one.says(f"Task {task} was taken over by another worker; its handler is cancelled")
+        eventually(lambda: len(answers) == 1, 60, what="the task is answered")
+        assert result_of(client, task)["worker_id"] == other.worker_id
+        assert_answered_once(client, answers, [task])
+        assert [run.pid for run in journal.runs("end")] == [other.pid]
         fleet.stop()

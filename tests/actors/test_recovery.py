@@ -1,0 +1,104 @@
+import json
+from datetime import UTC, datetime
+from itertools import count
+from typing import Any
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from actors import Surroundings
+from actors.recovery import DEATHS_OF_A_POISON_PILL, plan_recovery
+from messages import Reason, decode_task
+
+NOW = datetime(2024, 2, 17, 10, 30, tzinfo=UTC)
+
+
+def surroundings() -> Surroundings:
+    numbers = count()
+    return Surroundings(now=lambda: NOW, token=lambda: f"token-{next(numbers)}")
+
+
+def body(task_id: str, **more: Any) -> bytes:
+    fields = {"id": task_id, "type": "t", "payload": {}, "created_at": "2024-02-17T10:30:00Z"}
+    return json.dumps(fields | more).encode()
+
+
+def test_only_what_could_have_begun_counts_a_death() -> None:
+    """The first tasks, as many as the dead worker had slots, carry a death; others none (I7)."""
+    raws = [body(name) for name in "abcd"]
+
+    plan = plan_recovery(raws, 2, "w", surroundings())
+
+    assert [one.raw for one in plan] == raws
+    again = [decode_task(one.requeue or b"") for one in plan]
+    assert [(task.id, task.deaths) for task in again] == [("a", 1), ("b", 1), ("c", 0), ("d", 0)]
+    assert [one.requeue for one in plan[2:]] == raws[2:]
+
+
+def test_a_death_counts_no_attempt() -> None:
+    """The death of a worker isn't a failure of the handler (I7)."""
+    (one,) = plan_recovery([body("a", attempt=2)], 1, "w", surroundings())
+
+    assert decode_task(one.requeue or b"").attempt == 2
+
+
+def test_equal_bodies_stay_two() -> None:
+    """Each body that is changed carries a nonce of its own (I8)."""
+    first, second = plan_recovery([body("a"), body("a")], 2, "w", surroundings())
+
+    assert first.requeue != second.requeue
+
+
+def test_the_third_death_makes_a_poison_pill() -> None:
+    """A task of which three workers died is put away, and its producer is told (I7)."""
+    (one,) = plan_recovery([body("a", deaths=2)], 1, "w", surroundings())
+
+    assert one.requeue is None
+    assert one.bury is not None
+    assert one.bury.dead is not None
+    assert (one.bury.dead.reason, one.bury.dead.deaths) == (Reason.POISON_PILL, 3)
+    assert one.bury.dead.raw == one.raw
+    result = json.loads(one.bury.result or b"")
+    assert (one.bury.task_id, result["success"], result["worker_id"]) == ("a", False, "w")
+    assert result["result"] == {
+        "error": "3 workers have died while they were running it",
+        "error_type": "poison_pill",
+    }
+
+
+def test_a_body_that_is_no_task_cannot_kill_for_ever() -> None:
+    """What can't carry a death is put away at the first one."""
+    (one,) = plan_recovery([b"{"], 1, "w", surroundings())
+
+    assert one.requeue is None
+    assert one.bury is not None
+    assert (one.bury.task_id, one.bury.result) == (None, None)
+    assert one.bury.dead is not None
+    assert one.bury.dead.reason is Reason.MALFORMED
+
+
+def test_a_body_that_never_began_is_not_looked_at() -> None:
+    """Beyond the slots even a body that is no task goes back as it is."""
+    (one,) = plan_recovery([b"{"], 0, "w", surroundings())
+
+    assert (one.requeue, one.bury) == (b"{", None)
+
+
+raws = st.one_of(
+    st.binary(max_size=20), st.builds(body, st.text(min_size=1), deaths=st.integers(0, 5))
+)
+
+
+@settings(deadline=None)
+@given(st.lists(raws, max_size=8), st.integers(0, 10))
+def test_every_task_is_requeued_or_buried(raws: list[bytes], begun: int) -> None:
+    """Each body has exactly one fate, in the old order, and no death is lost (I1, I3)."""
+    plan = plan_recovery(raws, begun, "w", surroundings())
+
+    assert [one.raw for one in plan] == raws
+    for one in plan:
+        assert (one.requeue is None) != (one.bury is None)
+    for one in plan[:begun]:
+        if one.requeue is not None:
+            deaths = decode_task(one.requeue).deaths
+            assert deaths == decode_task(one.raw).deaths + 1 < DEATHS_OF_A_POISON_PILL

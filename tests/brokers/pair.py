@@ -1,0 +1,190 @@
+"""Both sides and the ledger: each operation done on all three, with faults on the server's side."""
+
+from collections import Counter
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from attrs import asdict
+
+from actors import LeaseLapsedError, Recovery, RefusedError, Settled, Settlement
+from tests.brokers.faults import MARK, injecting
+from tests.brokers.model import Ledger
+from tests.brokers.sides import MemorySide, RealSide
+
+Refusal = type[Exception]
+
+
+class Pair:
+    """Operations that both sides must answer alike.
+
+    `fault` is the number of the call within the script that fails on the server, 0 for none. The
+    protocol's own remedy follows, and then both sides must be alike again.
+    """
+
+    def __init__(self, real: RealSide, memory: MemorySide, ledger: Ledger) -> None:
+        self.real = real
+        self.memory = memory
+        self.ledger = ledger
+        self.faults = 0
+
+    def check(self) -> None:
+        """Check that both sides keep the same, and that all invariants hold."""
+        seen, kept = self.real.snapshot(), self.memory.snapshot()
+        for queue, view in seen.queues.items():
+            assert asdict(view) == asdict(kept.queues[queue]), queue
+        assert asdict(seen) == asdict(kept)
+        self.ledger.check(seen)
+
+    def both(self, name: str, *words: Any) -> Any:
+        """Do the same on both sides and return the answer, in which they must agree."""
+        real, memory = (outcome(getattr(one, name), *words) for one in (self.real, self.memory))
+        assert real == memory, f"{name}{words}: {real} but {memory}"
+        return real
+
+    def twice(self, fault: int, name: str, *words: Any) -> Any:
+        """Do it with a fault, and again after an error: for what may be repeated."""
+        if fault and self._faulty(fault, name, *words) is not RefusedError:
+            # It came to an end without meeting the fault.
+            return outcome(getattr(self.memory, name), *words)
+        return self.both(name, *words)
+
+    def push(self, queue: str, raw: bytes) -> None:
+        self.both("push", queue, raw)
+        self.ledger.push(raw)
+
+    def take(self, queue: str, holder: str, limit: int, fault: int) -> list[bytes] | Refusal:
+        before = self.waiting(queue)
+        if not fault:
+            taken = self.both("take", queue, holder, limit)
+            expected = before[:limit]
+        else:
+            taken = self._faulty(fault, "take", queue, holder, limit)
+            if taken is RefusedError:
+                return taken
+            # An error keeps what was moved before it: then fewer came.
+            limit = len(taken) if isinstance(taken, list) else limit
+            assert outcome(self.memory.take, queue, holder, limit) == taken
+            expected = before[:limit]
+        assert taken in (expected, LeaseLapsedError), "I3"
+        return taken
+
+    def settle(
+        self, queue: str, holder: str, number: int, batch: Sequence[Settlement], fault: int = 0
+    ) -> tuple[int, list[Settled]]:
+        """Settle until nothing is refused; return the last number used and the statuses."""
+        if not fault:
+            statuses = self.both("settle", queue, holder, number, batch)
+            self._note_ended(batch, statuses)
+            return number, statuses
+        statuses = self._faulty(fault, "settle", queue, holder, number, batch)
+        if statuses is RefusedError:
+            return self.settle(queue, holder, number, batch)
+        pairs = list(zip(batch, statuses, strict=True))
+        kept = [pair for pair in pairs if pair[1] is not Settled.FAILED]
+        answer = self.memory.settle(queue, holder, number, [one for one, _ in kept])
+        assert answer == [status for _, status in kept]
+        self._note_ended(batch, statuses)
+        self._forgive_unheard()
+        self.ledger.check(self.real.snapshot())
+        # An empty batch too: the fault may have kept the number from being noted.
+        refused = [one for one, status in pairs if status is Settled.FAILED]
+        return self.settle(queue, holder, number + 1, refused)[0], statuses
+
+    def release(self, queue: str, holder: str, raws: Sequence[bytes], fault: int) -> None:
+        before, waiting = self.real.held(queue, holder), self.waiting(queue)
+        given = _held_of(raws, before)
+        if not fault:
+            assert self.both("release", queue, holder, raws) == len(given)
+        else:
+            answer = self._faulty(fault, "release", queue, holder, raws)
+            self.ledger.check(self.real.snapshot())
+            if answer is RefusedError:
+                # Never sent again: what is still held tells what is still to be given back.
+                gone = Counter(before) - Counter(self.real.held(queue, holder))
+                self.real.release(queue, holder, _without_last(given, gone))
+            self.memory.release(queue, holder, raws)
+        assert self.waiting(queue) == given + waiting, "I3"
+
+    def reclaim(
+        self,
+        queue: str,
+        holder: str,
+        pulse: str | None,
+        plan: Sequence[Recovery],
+        fault: int = 0,
+    ) -> int:
+        before, waiting = self.real.held(queue, holder), self.waiting(queue)
+        if not fault:
+            count: int = self.both("reclaim", queue, holder, pulse, plan)
+            self._note_recovered(plan, count)
+        else:
+            answer = self._faulty(fault, "reclaim", queue, holder, pulse, plan)
+            count = len(before) - len(self.real.held(queue, holder))
+            self._note_recovered(plan, count)
+            self.ledger.check_places(self.real.snapshot())
+            if answer is RefusedError:
+                rest = plan[: len(plan) - count]
+                more = self.real.reclaim(queue, holder, pulse, rest)
+                self._note_recovered(rest, more)
+                count += more
+            assert self.memory.reclaim(queue, holder, pulse, plan) == count
+            self._forgive_unheard()
+        back = [one.requeue for one in plan[len(plan) - count :] if one.requeue is not None]
+        assert self.waiting(queue) == back + waiting, "I3"
+        return count
+
+    def waiting(self, queue: str) -> list[bytes]:
+        """Return the tasks of a queue, the head first."""
+        return list(self.real.wire.call("LRANGE", queue, 0, -1))
+
+    def _faulty(self, fault: int, name: str, *words: Any) -> Any:
+        with injecting(fault):
+            answer = outcome(getattr(self.real, name), *words)
+        self.faults += self.real.wire.call("DEL", MARK)
+        return answer
+
+    def _note_ended(self, batch: Sequence[Settlement], statuses: Sequence[Settled]) -> None:
+        for one, status in zip(batch, statuses, strict=True):
+            if status is Settled.DONE:
+                self.ledger.end(one.raw)
+
+    def _note_recovered(self, plan: Sequence[Recovery], count: int) -> None:
+        for one in plan[len(plan) - count :]:
+            self.ledger.recover(one)
+
+    def _forgive_unheard(self) -> None:
+        """Take a message for heard whose PUBLISH was made to fail: its answer is stored."""
+        real, memory = self.real.published(), self.memory.store.published
+        if len(real) == len(memory) - 1:
+            gaps = (place for place, one in enumerate(memory) if (*real, None)[place] != one)
+            place = next(gaps)
+            self.real.heard(place, *memory[place])
+
+
+def outcome(call: Callable[..., Any], *words: Any) -> Any:
+    """Return what a call returns, or the class of its refusal."""
+    try:
+        return call(*words)
+    except LeaseLapsedError:
+        return LeaseLapsedError
+    except RefusedError:
+        return RefusedError
+
+
+def _held_of(raws: Sequence[bytes], held: Sequence[bytes]) -> list[bytes]:
+    """Return those that are held, counting equal bodies from the last."""
+    left = Counter(held)
+    given = []
+    for raw in reversed(raws):
+        if left[raw]:
+            left[raw] -= 1
+            given.append(raw)
+    return given[::-1]
+
+
+def _without_last(raws: Sequence[bytes], gone: Counter[bytes]) -> list[bytes]:
+    """Return those that are left when some have gone, the last of equal ones first."""
+    rest = list(raws[::-1])
+    for raw in gone.elements():
+        rest.remove(raw)
+    return rest[::-1]
