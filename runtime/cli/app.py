@@ -3,7 +3,6 @@
 import os
 import sys
 from collections.abc import Iterator, Sequence
-from importlib.metadata import PackageNotFoundError, version
 from typing import Final
 
 from cyclopts import App, CycloptsError
@@ -24,11 +23,9 @@ A pool of workers that take JSON tasks from Redis lists and can't lose one.
 Without a command it runs a worker. With neither REDIS_URL nor DATABASE_URL set, the worker starts
 private servers, so that nothing needs to be configured. The first SIGTERM or Ctrl-C lets running
 tasks finish, the second hurries them.
-"""
 
-_EPILOGUE: Final = """\
-Exit codes: 0 done, 1 a task failed or a worker is ill, 2 wrong use or configuration, 3 no result
-in time.
+Exit codes of a worker: 0 it has drained, 1 it crashed or left answers unsettled, 2 wrong use or
+configuration.
 """
 
 
@@ -37,15 +34,15 @@ def make_app() -> App:
     app = App(
         name="python -m runtime",
         help=_PROLOGUE,
-        help_epilogue=_EPILOGUE,
-        help_format="plaintext",
+        help_format="markdown",
         version=_version,
         result_action="return_value",
     )
+    # These modules import next to nothing until they run.
     app.default(worker)
-    app.command("runtime.cli.push:push", name="push", help="Push a task, and await its result.")
-    app.command("runtime.cli.status:status", name="status", help="Show queues and workers.")
-    app.command("runtime.cli.health:health", name="health", help="Tell whether workers here live.")
+    app.command("runtime.cli.push:push", name="push")
+    app.command("runtime.cli.status:status", name="status")
+    app.command("runtime.cli.health:health", name="health")
     return app
 
 
@@ -70,6 +67,9 @@ def run(arguments: Sequence[str]) -> int:
 
 
 def _version() -> str:
+    # Dear to import, and nothing else here needs it.
+    from importlib.metadata import PackageNotFoundError, version  # noqa: PLC0415
+
     try:
         return f"{DISTRIBUTION} {version(DISTRIBUTION)}"
     except PackageNotFoundError:

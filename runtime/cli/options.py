@@ -28,7 +28,7 @@ LogFormatOption = Annotated[
     Parameter(env_var="LOG_FORMAT", group=OUTPUT, converter=choice(*get_args(LogFormat))),
 ]
 
-RedisUrl = Annotated[str | None, Parameter(env_var="REDIS_URL", group=WHERE)]
+RedisUrl = Annotated[str | None, Parameter(env_var="REDIS_URL", group=WHERE, metavar="URL")]
 DataDir = Annotated[Path, Parameter(group=WHERE)]
 StateDir = Annotated[Path | None, Parameter(env_var="BRAIN_STATE_DIR", group=WHERE)]
 Flag = Parameter(negative="", show_default=False)
@@ -83,14 +83,18 @@ class WorkerOptions:
     """
 
     redis_url: RedisUrl = None
-    database_url: Annotated[str | None, Parameter(env_var="DATABASE_URL", group=WHERE)] = None
+    database_url: Annotated[
+        str | None, Parameter(env_var="DATABASE_URL", group=WHERE, metavar="URL")
+    ] = None
     data_dir: DataDir = DATA_DIR
     state_dir: StateDir = None
     handlers: Annotated[Names, Parameter(group=WHAT)] = ("brain",)
     queues: Annotated[Names, Parameter(group=WHAT)] = ()
     strict_order: Annotated[bool, Flag, Parameter(group=WHAT)] = False
     concurrency: Annotated[Count, Parameter(env_var="WORKER_CONCURRENCY", group=WHAT)] = 2
-    worker_id: Annotated[str | None, Parameter(env_var="WORKER_ID", group=WHAT)] = None
+    worker_id: Annotated[str | None, Parameter(env_var="WORKER_ID", group=WHAT, metavar="NAME")] = (
+        None
+    )
     burst: Annotated[bool, Flag, Parameter(group=WHAT)] = False
     grace: Annotated[DurationOrZero, Parameter(group=TIMES)] = 30.0
     timeout: Annotated[Duration, Parameter(group=TIMES)] = 600.0

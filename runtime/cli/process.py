@@ -86,14 +86,19 @@ class Process:
         """
         loop = asyncio.get_running_loop()
         self._life = asyncio.create_task(self._live())
-        self._signals.react(lambda count: loop.call_soon_threadsafe(self._on_signal, count))
-        breath = asyncio.create_task(self._breathe())
+        counts: asyncio.Queue[int] = asyncio.Queue()
+        self._signals.react(lambda count: loop.call_soon_threadsafe(counts.put_nowait, count))
+        helpers = (
+            asyncio.create_task(self._breathe()),
+            asyncio.create_task(self._heed(counts)),
+        )
         try:
             code = await self._life
         except asyncio.CancelledError:
             code = CLEAN
         finally:
-            breath.cancel()
+            for helper in helpers:
+                helper.cancel()
             self._forget()
         why = "A thread or a handler doesn't end, so the process ends without it"
         self._deadline.arm(_LAST_STEPS, code, why)
@@ -122,7 +127,12 @@ class Process:
         self._running = composed.worker
         await composed.worker.run(task_status=_Screen(self._options, composed))
 
-    def _on_signal(self, count: int) -> None:
+    async def _heed(self, counts: asyncio.Queue[int]) -> None:
+        """Do what signals ask for; in a task, for the worker asks for the time in one."""
+        while True:
+            self._obey(await counts.get())
+
+    def _obey(self, count: int) -> None:
         if self._ending or self._life is None:
             return
         worker = self._running
@@ -133,12 +143,13 @@ class Process:
         elif count == 1:
             self._drain(worker)
         else:
+            self._deadline.arm(_SHORT_GRACE + _SLACK, FAILED, _OVERDUE)
             logger.info("Stopping within {:g} s", _SHORT_GRACE)
             worker.hurry()
-            self._deadline.arm(_SHORT_GRACE + _SLACK, FAILED, _OVERDUE)
 
     def _drain(self, worker: Worker) -> None:
         grace = self._options.grace
+        self._deadline.arm(grace + _SLACK, FAILED, _OVERDUE)
         count = len(worker.statistics().running)
         if count:
             logger.info(
@@ -150,7 +161,6 @@ class Process:
         else:
             logger.info("Stopping: no task runs")
         worker.request_stop(grace)
-        self._deadline.arm(grace + _SLACK, FAILED, _OVERDUE)
 
     async def _breathe(self) -> None:
         """Note that the event loop turns, every second."""

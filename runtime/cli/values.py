@@ -114,6 +114,7 @@ Duration = Annotated[
     float,
     Parameter(
         converter=_one(lambda setting, text: read_duration(setting, text, zero=False)),
+        metavar="SECONDS",
         show_default=_shown,
     ),
 ]
@@ -121,12 +122,15 @@ DurationOrZero = Annotated[
     float,
     Parameter(
         converter=_one(lambda setting, text: read_duration(setting, text, zero=True)),
+        metavar="SECONDS",
         show_default=_shown,
     ),
 ]
-Size = Annotated[int, Parameter(converter=_one(read_size))]
-Count = Annotated[int, Parameter(converter=_one(read_count))]
+Size = Annotated[int, Parameter(converter=_one(read_size), metavar="BYTES")]
+Count = Annotated[int, Parameter(converter=_one(read_count), metavar="NUMBER")]
 Names = Annotated[
     tuple[str, ...],
-    Parameter(converter=_names, negative="", consume_multiple=False, show_default=False),
+    Parameter(
+        converter=_names, negative="", consume_multiple=False, show_default=False, metavar="NAME"
+    ),
 ]

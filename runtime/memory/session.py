@@ -93,8 +93,9 @@ class MemorySession:
             self._store.renew(queue, holder, self._pulse, slots, now)
             for queue in self._member.queues
         ]
+        late = now - self._confirmed >= _FRESH
         self._confirmed = now
-        if not first and not all(known):
+        if not first and (late or not all(known)):
             self._lapses += 1
             self._lapsed.set()
 
@@ -133,13 +134,14 @@ class MemorySession:
         return await self.inflight(queue, self._member.holder)
 
     async def settle(self, queue: str, batch: Sequence[Settlement]) -> list[Settled]:
-        """End held tasks; for a killed member it never returns."""
+        """End held tasks; for a member that was killed or cut off it never returns."""
         self._batches[queue] += 1
         number = self._batches[queue]
         while True:
             try:
                 await self._arrive()
             except UnreachableError:
+                await anyio.sleep(_DEAD_PAUSE)
                 continue
             now = anyio.current_time()
             statuses = self._store.settle(queue, self._member.holder, number, batch, now)
@@ -194,7 +196,7 @@ class MemorySession:
         await cancel_shielded_checkpoint()
 
     def cut(self) -> None:
-        """Give the server up: calls to come fail at once; its time is up by then."""
+        """Give the server up: calls to come fail at once."""
         self._cut = True
 
     def leave(self) -> None:

@@ -43,8 +43,8 @@ class Snapshot:
 class Names:
     """The names that may occur, so that a snapshot needs one round trip."""
 
-    queues: tuple[str, ...]
-    task_ids: tuple[str, ...]
+    queues: Sequence[str]
+    task_ids: Sequence[str]
     holders: list[str] = field(factory=list)
     worker_ids: list[str] = field(factory=list)
 
@@ -129,6 +129,9 @@ class RealSide:
     def stop_beating(self, worker_id: str, body: bytes) -> None:
         drive(scripts.stop_beating(self.call, worker_id, body))
 
+    def drop_lease(self, queue: str, holder: str) -> None:
+        self.wire.call("HDEL", keys.leases(queue), holder)
+
     def published(self) -> tuple[tuple[str, bytes], ...]:
         """Return all that was published until now, in order."""
         # The answer to a ping comes behind what was published before it.
@@ -198,9 +201,9 @@ def _present(names: Iterable[str], replies: Any) -> dict[str, bytes]:
 class MemorySide:
     """The store, at a time that never passes."""
 
-    def __init__(self, names: Names) -> None:
+    def __init__(self, names: Names, store: MemoryStore | None = None) -> None:
         self._names = names
-        self.store = MemoryStore()
+        self.store = store or MemoryStore()
         self.push = self.store.push
         self.move = self.store.move
         self.take = self.store.take
@@ -229,6 +232,12 @@ class MemorySide:
     def stop_beating(self, worker_id: str, body: bytes) -> None:
         self.store.stop_beating(worker_id, body, 0.0)
 
+    def drop_lease(self, queue: str, holder: str) -> None:
+        del self.store.queue(queue).leases[holder]
+
+    def close(self) -> None:
+        """Do nothing: there is no connection."""
+
     def holders(self, queue: str) -> frozenset[str]:
         return frozenset(self.store.queue(queue).holders)
 
@@ -249,12 +258,7 @@ class MemorySide:
             inflight={holder: tuple(raws) for holder, raws in state.inflight.items()},
             leases=dict(state.leases),
             holders=frozenset(state.holders),
-            dead=tuple(tuple(_bytes(word) for word in one.fields()) for one in state.dead),
+            dead=tuple(
+                (b"task", one.raw, *(word.encode() for word in one.fields())) for one in state.dead
+            ),
         )
-
-
-def _bytes(word: str | bytes) -> bytes:
-    return word.encode() if isinstance(word, str) else word
-
-
-Side = RealSide | MemorySide

@@ -9,7 +9,7 @@ import threading
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import redis
 from attrs import frozen
@@ -61,7 +61,7 @@ class Answers:
         self._ending = threading.Event()
         self._thread = threading.Thread(target=self._listen, name="answers")
 
-    def __enter__(self) -> "Answers":
+    def __enter__(self) -> Self:
         self._thread.start()
         assert self._ready.wait(30), "the subscriber got no connection"
         return self

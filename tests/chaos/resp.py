@@ -1,7 +1,7 @@
 """The Redis protocol on a bare socket: no client library between the test and the bytes."""
 
 import socket
-from typing import Any
+from typing import Any, Self
 
 
 class Resp:
@@ -11,7 +11,7 @@ class Resp:
         self._socket = socket.create_connection(("127.0.0.1", port), timeout=30)
         self._stream = self._socket.makefile("rb")
 
-    def __enter__(self) -> "Resp":
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:

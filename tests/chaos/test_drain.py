@@ -69,7 +69,7 @@ def test_what_runs_is_finished_and_what_waits_goes_back(
         pytest.param("thread", {"seconds": 600}, id="thread"),
     ],
 )
-def test_what_outlasts_the_grace_goes_back_unchanged(
+def test_what_outlasts_the_grace_goes_back_unchanged(  # noqa: PLR0917 - fixtures
     client: redis.Redis,
     answers: Answers,
     journal: Journal,
@@ -114,7 +114,7 @@ def test_a_stop_without_a_server_ends_too(
     worker = fleet.start("--concurrency", str(_SLOTS), "--grace", "1")
     # Behind the blocker lie tasks that were fetched and that no lease covers any more.
     blocked = [body("work", {"ms": 0}, f"fast-{n}") for n in range(400)]
-    blocked += [body("block", {"seconds": 5}, f"slow-{n}") for n in range(_SLOTS)]
+    blocked += [body("block", {"seconds": 4}, f"slow-{n}") for n in range(_SLOTS)]
     blocked += [body("work", {"ms": 0}, f"late-{n}") for n in range(100)]
     client.rpush(keys.CLUSTER_QUEUE, *blocked)
     journal.wait_begun("slow-0")

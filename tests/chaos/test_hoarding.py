@@ -1,4 +1,4 @@
-"""A worker that fetched ahead doesn't hold on to tasks that turn out to be long (DESIGN section 6)."""
+"""A worker that fetched ahead doesn't hold on to tasks that turn out to be long."""
 
 from collections import defaultdict
 from datetime import datetime, timedelta

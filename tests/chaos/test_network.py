@@ -67,7 +67,7 @@ def test_a_frozen_worker_learns_that_its_task_was_taken_over(
     with bad_network(server.socket, seed=0) as network:
         gateway = network.gateway()
         frozen_one = fleet.start("--concurrency", "1", url=gateway.url)
-        task = push(client, "work", {"ms": 50, "steps": 400})
+        task = push(client, "work", {"ms": 50, "steps": 180})
         journal.wait_begun(task)
         other = fleet.start("--concurrency", "1")
 

@@ -65,7 +65,7 @@ def test_a_handler_that_blocks_the_loop_runs_once(
         ),
     ],
 )
-def test_a_suspended_worker_comes_too_late(
+def test_a_suspended_worker_comes_too_late(  # noqa: PLR0917 - fixtures
     client: redis.Redis,
     answers: Answers,
     journal: Journal,
@@ -101,7 +101,7 @@ def test_a_suspended_worker_comes_too_late(
 def test_a_push_to_a_suspended_idle_worker_is_answered_once(
     client: redis.Redis, answers: Answers, fleet: Fleet, seconds: int, then: signal.Signals
 ) -> None:
-    """A task that a suspended worker's wait takes is answered once, whatever comes of the worker."""
+    """A task that a suspended worker's wait takes is answered once, whatever becomes of it."""
     suspended = fleet.start("--concurrency", "1")
     # Its wait is pending on the server, which doesn't see that the client is suspended.
     eventually(lambda: client.info("clients")["blocked_clients"] == 1, what="the worker waits")

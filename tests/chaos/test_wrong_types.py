@@ -1,6 +1,7 @@
 """Keys that somebody has overwritten with another type: survived, reported, nothing lost."""
 
 import signal
+from collections.abc import Callable
 
 import pytest
 import redis
@@ -147,13 +148,11 @@ def test_an_inflight_key_of_another_type(
 
 @pytest.mark.parametrize("key", [keys.leases, keys.holders])
 def test_lease_keys_of_another_type(
-    client: redis.Redis, answers: Answers, journal: object, fleet: Fleet, key: object
+    client: redis.Redis, answers: Answers, fleet: Fleet, key: Callable[[str], str]
 ) -> None:
     """A worker that can't renew its lease says why, and goes on after the repair."""
     worker = fleet.start()
-    name = (
-        keys.leases(keys.CLUSTER_QUEUE) if key is keys.leases else keys.holders(keys.CLUSTER_QUEUE)
-    )
+    name = key(keys.CLUSTER_QUEUE)
     client.delete(name)
     client.set(name, b"neither hash nor set")
     worker.says("WRONGTYPE")

@@ -1,0 +1,206 @@
+"""What `status` finds on a server: queues, and the workers that serve them."""
+
+import asyncio
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from typing import Any, Final, Protocol
+
+import msgspec
+from attrs import frozen
+
+from messages import MessageError, decode_task
+from runtime.redis import keys
+
+_LIVES: Final = 4.0
+"""Seconds without a renewal after which a lease counts as lapsed; others reclaim by then."""
+
+_SCANNED: Final = "1000"
+
+
+class Asks(Protocol):
+    """What is needed of a `runtime.session.Session`."""
+
+    async def ask(self, request: str, *words: str) -> Any:
+        """Do an exchange that only reads."""
+
+
+@frozen
+class QueueView:
+    """A queue.
+
+    Attributes:
+        name: its key.
+        waiting: tasks that wait.
+        in_flight: tasks that workers hold.
+        dead: dead letters.
+        oldest_s: seconds since the next task was created; None if none waits or it can't be read.
+    """
+
+    name: str
+    waiting: int
+    in_flight: int
+    dead: int
+    oldest_s: float | None
+
+
+@frozen
+class WorkerView:
+    """A worker, by its last heartbeat.
+
+    Attributes:
+        worker_id: its name.
+        queues: what it serves.
+        slots: how many tasks it can run at once.
+        active: how many ran.
+        processed: tasks answered, failures included.
+        failed: of these, failures.
+        heartbeat_s: seconds since the heartbeat.
+        lease_alive: whether it has renewed its leases lately, so that it may take tasks.
+    """
+
+    worker_id: str
+    queues: tuple[str, ...]
+    slots: int
+    active: int
+    processed: int
+    failed: int
+    heartbeat_s: float
+    lease_alive: bool
+
+
+@frozen
+class Overview:
+    """All of it, with what needs somebody's attention in words."""
+
+    queues: tuple[QueueView, ...]
+    workers: tuple[WorkerView, ...]
+    remarks: tuple[str, ...]
+
+
+async def overview(session: Asks, named: Sequence[str], now: datetime) -> Overview:
+    """Look at the server.
+
+    Args:
+        session: the way there.
+        named: queues to look at, beside the contract's and those that workers serve.
+        now: this machine's time.
+
+    Raises:
+        PoolError: the server is out of reach or refuses.
+    """
+    beats = await _heartbeats(session)
+    served = [queue for beat in beats for queue in _texts(beat.get("queues"))]
+    names = dict.fromkeys((keys.CLUSTER_QUEUE, keys.MISSION_QUEUE, *named, *sorted(served)))
+    found = [await _queue(session, name, now) for name in names]
+    renewals = {name: renewed for name, (_, renewed) in zip(names, found, strict=True)}
+    clock = await session.ask("tell the time", "TIME")
+    server_now = int(clock[0]) + int(clock[1]) / 1e6
+    workers = tuple(_worker(beat, renewals, server_now, now) for beat in beats)
+    queues = tuple(queue for queue, _ in found)
+    return Overview(queues, workers, remarks(queues, workers))
+
+
+def remarks(queues: Sequence[QueueView], workers: Sequence[WorkerView]) -> tuple[str, ...]:
+    """Say what needs somebody's attention."""
+    said = []
+    for queue in queues:
+        serving = [worker for worker in workers if queue.name in worker.queues]
+        if queue.waiting and not serving:
+            verb = "task waits" if queue.waiting == 1 else "tasks wait"
+            said.append(f"{queue.waiting} {verb} on {queue.name}, and no worker serves it.")
+        elif queue.waiting and not any(worker.lease_alive for worker in serving):
+            said.append(f"No worker of {queue.name} has a living lease: its tasks wait.")
+        if queue.in_flight and not serving:
+            said.append(
+                f"{queue.in_flight} tasks of {queue.name} are held by workers that are gone; the "
+                "next worker that serves it takes them over."
+            )
+    return tuple(said)
+
+
+async def _heartbeats(session: Asks) -> list[dict[str, Any]]:
+    """Read all workers' heartbeats, by name; what can't be read is passed over."""
+    cursor, found = "0", set[str]()
+    while True:
+        request = "list the workers"
+        scan = ("SCAN", cursor, "MATCH", keys.HEARTBEAT_PATTERN, "COUNT", _SCANNED)
+        following, names = await session.ask(request, *scan)
+        found.update(name.decode(errors="replace") for name in names)
+        cursor = following.decode()
+        if cursor == "0":
+            break
+    if not found:
+        return []
+    bodies = await session.ask("tell the workers' heartbeats", "MGET", *sorted(found))
+    return [beat for body in bodies if body is not None and (beat := _beat(body)) is not None]
+
+
+def _beat(body: bytes) -> dict[str, Any] | None:
+    try:
+        found = msgspec.json.decode(body, type=dict[str, Any])
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+        return None
+    return found if isinstance(found.get("worker_id"), str) else None
+
+
+async def _queue(session: Asks, name: str, now: datetime) -> tuple[QueueView, dict[str, float]]:
+    """Look at a queue; return it, and when each of its holders was last renewed."""
+    request = f"tell of {name}"
+    waiting, dead, head, ranked = await asyncio.gather(
+        session.ask(request, "LLEN", name),
+        session.ask(request, "XLEN", keys.dead(name)),
+        session.ask(request, "LINDEX", name, "0"),
+        session.ask(request, "ZRANGE", keys.holders(name), "0", "-1", "WITHSCORES"),
+    )
+    renewed = {
+        holder.decode(errors="replace"): float(score) / 1000
+        for holder, score in zip(ranked[::2], ranked[1::2], strict=True)
+    }
+    lists = [keys.inflight(name, holder) for holder in renewed]
+    held = await asyncio.gather(*(session.ask(request, "LLEN", key) for key in lists))
+    return QueueView(name, waiting, sum(held), dead, _age(head, now)), renewed
+
+
+def _age(head: bytes | None, now: datetime) -> float | None:
+    if head is None:
+        return None
+    try:
+        return max(0.0, (now - decode_task(head).created_at).total_seconds())
+    except MessageError:
+        return None
+
+
+def _worker(
+    beat: dict[str, Any],
+    renewals: dict[str, dict[str, float]],
+    server_now: float,
+    now: datetime,
+) -> WorkerView:
+    queues = tuple(_texts(beat.get("queues")))
+    last = [renewals.get(queue, {}).get(str(beat.get("holder"))) for queue in queues]
+    return WorkerView(
+        worker_id=beat["worker_id"],
+        queues=queues,
+        slots=_count(beat.get("slots")),
+        active=_count(beat.get("active_tasks")),
+        processed=_count(beat.get("tasks_processed")),
+        failed=_count(beat.get("tasks_failed")),
+        heartbeat_s=max(0.0, (now - _time(beat.get("timestamp"), now)).total_seconds()),
+        lease_alive=bool(last) and all(at is not None and server_now - at < _LIVES for at in last),
+    )
+
+
+def _texts(value: object) -> list[str]:
+    return [text for text in value if isinstance(text, str)] if isinstance(value, list) else []
+
+
+def _count(value: object) -> int:
+    return value if isinstance(value, int) else 0
+
+
+def _time(value: object, otherwise: datetime) -> datetime:
+    try:
+        found = datetime.fromisoformat(str(value))
+    except ValueError:
+        return otherwise
+    return found if found.tzinfo else found.replace(tzinfo=UTC)

@@ -1,0 +1,152 @@
+"""Every script with an error injected at each of its calls of the server.
+
+After the error each task is in one place; after the protocol's remedy everything is as if there
+had been none. `Pair` checks both, against a store that knows no errors.
+"""
+
+from collections.abc import Callable, Iterator
+from itertools import count
+from typing import Final
+
+import pytest
+
+from actors import RefusedError
+from actors.recovery import plan_recovery
+from tests.brokers import model
+from tests.brokers.faults import injecting
+from tests.brokers.model import Ledger
+from tests.brokers.pair import Pair, outcome
+from tests.brokers.sides import MemorySide, Names, RealSide
+from tests.servers import Valkey
+
+HOLDER: Final = "w#1"
+TWICE: Final = model.task("a", 0)
+FATAL: Final = model.task("b", 9, 2)
+BODIES: Final = (TWICE, FATAL, model.UNDECODABLE[0], TWICE, model.UNDECODABLE[1])
+
+Scenario = Callable[[Pair, int], object]
+
+
+@pytest.fixture
+def pair(valkey_server: Valkey) -> Iterator[Pair]:
+    valkey_server.reset()
+    names = Names(("q",), model.TASK_IDS, [HOLDER], ["w"])
+    real = RealSide(valkey_server, names)
+    yield Pair(real, MemorySide(names), Ledger())
+    real.close()
+
+
+def holding(pair: Pair) -> list[bytes]:
+    """Let the holder hold every kind of body, with more in the queue, and return them."""
+    pair.both("renew", "q", HOLDER, 1, 4)
+    for raw in BODIES:
+        pair.push("q", raw)
+    taken = pair.take("q", HOLDER, len(BODIES), 0)
+    pair.push("q", model.task("c", 1))
+    assert taken == list(BODIES)
+    return list(taken)
+
+
+def take(pair: Pair, fault: int) -> None:
+    holding(pair)
+    pair.push("q", TWICE)
+    pair.push("q", model.task("d", 1))
+    pair.take("q", HOLDER, 3, fault)
+
+
+def settle(pair: Pair, fault: int) -> None:
+    raws = [*holding(pair)[:4], model.task("d", 2)]
+    batch = [model.ending(raw, f"w {place}", reject=place == 1) for place, raw in enumerate(raws)]
+    pair.settle("q", HOLDER, 1, batch, fault)
+
+
+def release(pair: Pair, fault: int) -> None:
+    pair.release("q", HOLDER, [*holding(pair)[1:], model.task("d", 2)], fault)
+
+
+def reclaim(pair: Pair, fault: int) -> None:
+    raws = holding(pair)
+    plan = plan_recovery(raws, 4, "janitor", model.surroundings())
+    assert pair.reclaim("q", HOLDER, "1 4", plan, fault) == len(raws)
+
+
+def renew(pair: Pair, fault: int) -> None:
+    pair.twice(fault, "renew", "q", HOLDER, 1, 2)
+
+
+def renew_again(pair: Pair, fault: int) -> None:
+    pair.both("renew", "q", HOLDER, 1, 2)
+    assert pair.twice(fault, "renew", "q", HOLDER, 2, 2)
+
+
+def leave(pair: Pair, fault: int) -> None:
+    pair.both("renew", "q", HOLDER, 1, 2)
+    assert pair.twice(fault, "leave", "q", HOLDER)
+
+
+def leave_tasks_behind(pair: Pair, fault: int) -> None:
+    holding(pair)
+    assert not pair.twice(fault, "leave", "q", HOLDER)
+
+
+def forget(pair: Pair, fault: int) -> None:
+    pair.both("renew", "q", HOLDER, 1, 2)
+    pair.both("reclaim", "q", HOLDER, "1 2", [])
+    assert pair.twice(fault, "forget", "q", HOLDER)
+
+
+def beat(pair: Pair, fault: int) -> None:
+    pair.twice(fault, "beat", "w", b"alive")
+
+
+def stop_beating(pair: Pair, fault: int) -> None:
+    pair.both("beat", "w", b"alive")
+    pair.twice(fault, "stop_beating", "w", b"alive")
+
+
+# How many calls each makes, so that a fault at each of them is known to have come.
+CALLS: Final = {
+    take: 4,
+    settle: 29,
+    release: 13,
+    reclaim: 25,
+    renew: 4,
+    renew_again: 4,
+    leave: 4,
+    leave_tasks_behind: 2,
+    forget: 3,
+    beat: 1,
+    stop_beating: 2,
+}
+
+
+@pytest.mark.parametrize("scenario", CALLS, ids=lambda one: one.__name__)
+def test_an_error_at_any_call_loses_and_doubles_nothing(
+    valkey_server: Valkey, scenario: Scenario
+) -> None:
+    """Whichever call of a script fails: tasks are in one place, and the remedy mends the rest."""
+    valkey_server.reset()
+    for fault in count(1):
+        names = Names(("q",), model.TASK_IDS, [HOLDER], ["w"])
+        real = RealSide(valkey_server, names)
+        try:
+            pair = Pair(real, MemorySide(names), Ledger())
+            scenario(pair, fault)
+            pair.check()
+        finally:
+            real.close()
+        if not pair.faults:
+            break
+    assert fault - 1 == CALLS[scenario]
+
+
+@pytest.mark.parametrize("fault", [1, 2, 3])
+def test_a_look_that_fails_can_be_repeated(pair: Pair, fault: int) -> None:
+    """A failing call makes the look fail as a whole; it shows nothing wrong."""
+    holding(pair)
+    pair.real.drop_lease("q", HOLDER)
+    pair.memory.drop_lease("q", HOLDER)
+    pair.both("renew", "q", "w#2", 1, 1)
+    with injecting(fault):
+        assert outcome(pair.real.look, "q") is RefusedError
+    assert pair.both("look", "q").unleased == {HOLDER: True}
