@@ -103,8 +103,10 @@ async def _fetch(fetcher: Fetcher, ends: Ends, parts: Parts) -> None:
         await fetcher.run()
     finally:
         ends.fetcher.set()
-    # In burst mode the fetcher ends by itself, and the worker with it.
-    parts.stop.request(parts.settings.grace)
+    # In burst mode the fetcher ends by itself, and the worker with it. Where a stop was requested
+    # its grace stands: it may be longer than the settings'.
+    if not parts.stop.requested:
+        parts.stop.request(parts.settings.grace)
 
 
 async def _execute(executors: list[Executor], ends: Ends) -> None:
