@@ -9,7 +9,8 @@ Knows no server, no environment and no command line; runs on asyncio and on trio
 | `executor` | runs handlers |
 | `publisher`, `answers` | tells the server how tasks ended; composes what it is told |
 | `janitor`, `death_watch`, `recovery` | recovers the tasks of the dead; who is dead; what becomes |
-| `lease_keeper`, `heartbeat`, `drain` | after a lapse; signs of life; the end, in order |
+| `lease_keeper`, `heartbeat` | after a lapse; signs of life |
+| `drain`, `stop_request` | the end, in order; until when |
 | `handlers`, `payloads`, `context`, `control` | what writers of handlers use |
 | `broker` | `Broker` and `Session`: what the actors need of a server |
 | `state`, `ledger`, `settings`, `surroundings` | what the actors share and go by |

@@ -37,11 +37,12 @@ def settlement(outcome: Outcome, worker_id: str, now: datetime) -> Settlement | 
         case Failed(delivery, run, error, error_type):
             result = _failure(delivery.task, run, worker_id, now, _clean(error), error_type)
             return Settlement(delivery.raw, delivery.task.id, result)
-        case Rejected(Delivery() as delivery, run, reason, error):
-            subject = Subject(delivery.raw, task=delivery.task)
-            return rejection(subject, reason, error, worker_id, now, run=run)
         case Rejected(delivery, run, reason, error):
-            subject = Subject(delivery.raw, malformed=delivery.error)
+            subject = (
+                Subject(delivery.raw, task=delivery.task)
+                if isinstance(delivery, Delivery)
+                else Subject(delivery.raw, malformed=delivery.error)
+            )
             return rejection(subject, reason, error, worker_id, now, run=run)
         case Released():
             return None

@@ -8,7 +8,6 @@
 """
 
 from collections.abc import Callable
-from math import inf
 from typing import Final
 
 import anyio
@@ -20,82 +19,11 @@ from actors.broker import Session
 from actors.executor import Executor
 from actors.fetcher import Fetcher
 from actors.state import Interrupt, WorkerState
+from actors.stop_request import StopRequest
 from messages import Outcome, Released
 
 _OBEY: Final = 0.5
 """Seconds that a cancelled handler has to end before it is given up."""
-
-_SETTLE: Final = 5.0
-"""Seconds that the publisher has for the last answers when the grace was the full one."""
-
-_HANDLERS_SHARE: Final = 0.6
-"""The part of a short grace that the handlers get; the rest is for their answers."""
-
-
-class StopRequest:
-    """Whether and until when the worker is to end; a later request can only shorten it."""
-
-    def __init__(self) -> None:
-        self._requested = anyio.Event()
-        self._scopes: list[tuple[anyio.CancelScope, bool]] = []
-        self._joining: anyio.CancelScope | None = None
-        self.running_until = inf
-        self.settling_until = inf
-
-    @property
-    def requested(self) -> bool:
-        """Whether the worker is to end."""
-        return self._requested.is_set()
-
-    def request(self, grace: float, settle: float = _SETTLE) -> None:
-        """Ask for the end.
-
-        Args:
-            grace: seconds that running handlers may go on.
-            settle: seconds after that for what is left to be settled.
-        """
-        now = anyio.current_time()
-        self.running_until = min(self.running_until, now + grace)
-        self.settling_until = min(self.settling_until, now + grace + settle)
-        self._requested.set()
-        if self._joining is not None:
-            self._joining.cancel(reason="stopped before the server was reached")
-        for scope, is_settling in self._scopes:
-            scope.deadline = self.settling_until if is_settling else self.running_until
-
-    def abandon_if_requested(self, joining: anyio.CancelScope | None) -> None:
-        """Name the scope that a request, made or to come, cancels: nothing is held yet."""
-        self._joining = joining
-        if joining is not None and self.requested:
-            joining.cancel(reason="stopped before it began")
-
-    def request_soon(self, cancel_grace: float) -> None:
-        """Ask for the end within `cancel_grace` seconds, the settling included."""
-        handlers = cancel_grace * _HANDLERS_SHARE
-        self.request(handlers, cancel_grace - handlers)
-
-    async def wait(self) -> None:
-        """Wait for a request."""
-        await self._requested.wait()
-
-    async def until_running_ends(self, event: anyio.Event) -> bool:
-        """Wait for an event while handlers may run; return whether it came."""
-        return await self._until(event, is_settling=False)
-
-    async def until_settling_ends(self, event: anyio.Event) -> bool:
-        """Wait for an event while answers may be settled; return whether it came."""
-        return await self._until(event, is_settling=True)
-
-    async def _until(self, event: anyio.Event, *, is_settling: bool) -> bool:
-        deadline = self.settling_until if is_settling else self.running_until
-        scope = anyio.CancelScope(deadline=deadline)
-        self._scopes.append((scope, is_settling))
-        try:
-            with scope:
-                await event.wait()
-        finally:
-            self._scopes.remove((scope, is_settling))
-        return event.is_set()
 
 
 @frozen(eq=False)

@@ -200,6 +200,9 @@ class Fetcher:
         order = {queue: position for position, queue in enumerate(self._queues)}
         for queue, raw in sorted(taken, key=lambda one: order[one[0]]):
             self._accept(queue, [raw])
+        if taken:
+            # The executor first: what the fetcher does next costs the task as much as its way here.
+            await anyio.lowlevel.checkpoint()
 
     def _accept(self, queue: str, raws: Sequence[bytes]) -> None:
         """Send held bodies on: tasks to the executors, what is none to the publisher.

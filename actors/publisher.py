@@ -1,6 +1,6 @@
 """Tells the server how tasks ended. A batch is whatever is there: nothing waits to fill one."""
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Sequence
 from math import inf
 from typing import Final
@@ -10,7 +10,7 @@ from anyio.streams.memory import MemoryObjectReceiveStream
 from loguru import logger
 
 from actors.answers import settlement
-from actors.broker import BrokerError, RefusedError, Session, Settled, Settlement
+from actors.broker import RefusedError, Session, Settled, Settlement, UnreachableError
 from actors.ledger import Ledger
 from actors.settings import MAX_BATCH, MAX_BATCH_BYTES
 from actors.state import WorkerState
@@ -20,6 +20,8 @@ from messages import Outcome, Rejected, Released, Succeeded
 _REFUSED_PAUSE: Final = 0.5
 """Seconds after which what the server has refused to settle is tried again."""
 
+_LOST_PAUSE: Final = 0.05
+"""Seconds to wait after a lost reply."""
 
 _Ending = tuple[Outcome, Settlement]
 
@@ -146,10 +148,40 @@ class Publisher:
             by_queue[released.delivery.queue].append(released.delivery.raw)
         for queue, raws in by_queue.items():
             try:
-                await self._session.release(queue, raws)
-            except BrokerError as error:
+                await self._give_back(queue, raws)
+            except RefusedError as error:
                 logger.warning("Giving back {} tasks of {} failed: {}", len(raws), queue, error)
                 continue
             for raw in raws:
                 self._ledger.discard(queue, raw)
             self._state.released += len(raws)
+
+    async def _give_back(self, queue: str, raws: Sequence[bytes]) -> None:
+        """Give tasks back; after a lost reply, those that the inflight list still shows.
+
+        The drain bounds it: what isn't given back in time comes back when the lease lapses.
+        """
+        left = raws
+        while left:
+            try:
+                await self._session.release(queue, left)
+            except UnreachableError as error:
+                logger.debug("Giving tasks back: a reply was lost: {}", error)
+                left = await self._still_held(queue, raws)
+            else:
+                return
+
+    async def _still_held(self, queue: str, raws: Sequence[bytes]) -> list[bytes]:
+        while True:
+            await anyio.sleep(_LOST_PAUSE)
+            try:
+                listed = Counter(await self._session.held(queue))
+            except UnreachableError as error:
+                logger.debug("Looking at what is still held failed: {}", error)
+                continue
+            left: list[bytes] = []
+            for raw in raws:
+                if listed[raw]:
+                    listed[raw] -= 1
+                    left.append(raw)
+            return left

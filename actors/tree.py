@@ -22,7 +22,7 @@ from attrs import frozen
 
 from actors.broker import Session
 from actors.death_watch import Timing
-from actors.drain import Drain, Ends, StopRequest
+from actors.drain import Drain, Ends
 from actors.executor import Executor, Tools
 from actors.fetcher import Channels, Fetcher
 from actors.handlers import Handler
@@ -33,6 +33,7 @@ from actors.ledger import Ledger
 from actors.publisher import Publisher
 from actors.settings import WorkerSettings
 from actors.state import WorkerState
+from actors.stop_request import StopRequest
 from actors.surroundings import Surroundings
 from messages import Delivery, Heartbeat, Outcome
 
@@ -96,6 +97,7 @@ async def run_tree(parts: Parts, slots: TaskGroup) -> None:
         group.start_soon(keeper.run)
         group.start_soon(janitor.run)
         group.start_soon(drain.run)
+        group.start_soon(parts.stop.keep_time)
 
 
 async def _fetch(fetcher: Fetcher, ends: Ends, parts: Parts) -> None:

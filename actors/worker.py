@@ -13,11 +13,11 @@ from loguru import logger
 
 from actors.broker import Broker, Member, Session
 from actors.death_watch import Timing
-from actors.drain import StopRequest
 from actors.handlers import Handler
 from actors.ledger import Ledger
 from actors.settings import WorkerSettings
 from actors.state import RunningTask, Statistics, WorkerState
+from actors.stop_request import StopRequest
 from actors.surroundings import Surroundings
 from actors.tree import Parts, run_tree
 from messages import Heartbeat, MalformedTaskError, decode_task

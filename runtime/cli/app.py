@@ -8,7 +8,10 @@ from typing import Final
 from cyclopts import App, CycloptsError
 from cyclopts.exceptions import UnusedCliTokensError
 
+from runtime.cli.health import health
 from runtime.cli.options import VARIABLES
+from runtime.cli.push import push
+from runtime.cli.status import status
 from runtime.cli.worker import worker
 from runtime.errors import ConfigurationError, PoolError
 
@@ -30,7 +33,7 @@ configuration.
 
 
 def make_app() -> App:
-    """Return the command line; commands are loaded when they run."""
+    """Return the command line."""
     app = App(
         name="python -m runtime",
         help=_PROLOGUE,
@@ -38,11 +41,9 @@ def make_app() -> App:
         version=_version,
         result_action="return_value",
     )
-    # These modules import next to nothing until they run.
     app.default(worker)
-    app.command("runtime.cli.push:push", name="push")
-    app.command("runtime.cli.status:status", name="status")
-    app.command("runtime.cli.health:health", name="health")
+    for command in (push, status, health):
+        app.command(command)
     return app
 
 

@@ -70,6 +70,6 @@ def _broken(text: str, error: Exception) -> str:
     line = before.count("\n") + 1
     column = len(before) - before.rfind("\n")
     near = before[-_CONTEXT:].rpartition("\n")[2]
-    reason = reason.removeprefix("JSON is malformed: ")
+    reason = reason.removeprefix("JSON is malformed: ").replace("Input", "input", 1)
     where = f"line {line}, column {column}" + (f", behind {near!r}" if near else "")
     return f"not JSON: {reason} at {where}"

@@ -13,6 +13,7 @@ import os
 import sys
 from typing import Final
 
+import anyio
 from anyio.abc import TaskStatus
 from loguru import logger
 
@@ -47,7 +48,7 @@ def run_worker(options: WorkerOptions) -> int:
     with StopSignals() as signals:
         try:
             process = Process(options, prepare(options), signals)
-            return asyncio.run(process.run())
+            return anyio.run(process.run)
         except StoppedEarlyError:
             return CLEAN
         except _FOR_PEOPLE as error:
@@ -87,7 +88,15 @@ class Process:
         loop = asyncio.get_running_loop()
         self._life = asyncio.create_task(self._live())
         counts: asyncio.Queue[int] = asyncio.Queue()
-        self._signals.react(lambda count: loop.call_soon_threadsafe(counts.put_nowait, count))
+
+        def hear(count: int) -> None:
+            # Here, not on the loop, which may be blocked by a handler.
+            if not self._ending:
+                grace = self._options.grace if count == 1 else _SHORT_GRACE
+                self._deadline.arm(grace + _SLACK, FAILED, _OVERDUE)
+            loop.call_soon_threadsafe(counts.put_nowait, count)
+
+        self._signals.react(hear)
         helpers = (
             asyncio.create_task(self._breathe()),
             asyncio.create_task(self._heed(counts)),
@@ -139,17 +148,16 @@ class Process:
         if worker is None:
             logger.info("Stopping before the worker has taken a task")
             self._ending = True
+            self._deadline.disarm()
             self._life.cancel()
         elif count == 1:
             self._drain(worker)
         else:
-            self._deadline.arm(_SHORT_GRACE + _SLACK, FAILED, _OVERDUE)
             logger.info("Stopping within {:g} s", _SHORT_GRACE)
             worker.hurry()
 
     def _drain(self, worker: Worker) -> None:
         grace = self._options.grace
-        self._deadline.arm(grace + _SLACK, FAILED, _OVERDUE)
         count = len(worker.statistics().running)
         if count:
             logger.info(
@@ -232,7 +240,7 @@ def _report(found: Statistics) -> int:
         found.failed,
         found.released,
     )
-    return FAILED if found.unsettled else CLEAN
+    return FAILED if found.unsettled > 0 else CLEAN
 
 
 def _say(options: WorkerOptions, sentence: str) -> None:

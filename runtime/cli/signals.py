@@ -4,10 +4,13 @@ import os
 import signal
 import sys
 import threading
+import time
 from collections.abc import Callable
+from queue import Empty, SimpleQueue
 from types import FrameType, TracebackType
 from typing import Final, Self
 
+from attrs import frozen
 from loguru import logger
 
 _SIGNALS: Final = (signal.SIGTERM, signal.SIGINT)
@@ -53,8 +56,15 @@ class StopSignals:
         self._reaction(self.count)
 
 
+@frozen
+class _End:
+    at: float
+    code: int
+    sentence: str
+
+
 class Deadline:
-    """Ends the process when its time is up, whatever its threads and its event loop do.
+    """Ends the process when its time is up, whatever its event loop and its other threads do.
 
     Args:
         clean_up: called just before the end; must not block.
@@ -62,7 +72,9 @@ class Deadline:
 
     def __init__(self, clean_up: Callable[[], None]) -> None:
         self._clean_up = clean_up
-        self._timer: threading.Timer | None = None
+        # Unlike a timer and its locks, it may be used by a signal handler at any moment.
+        self._orders: SimpleQueue[_End | None] = SimpleQueue()
+        threading.Thread(target=self._watch, name="deadline", daemon=True).start()
 
     def arm(self, seconds: float, code: int, sentence: str) -> None:
         """Set the time of the end; takes the place of an earlier one.
@@ -72,21 +84,24 @@ class Deadline:
             code: the exit code.
             sentence: logged before the end.
         """
-        self.disarm()
-        self._timer = threading.Timer(seconds, self._end, (code, sentence))
-        self._timer.daemon = True
-        self._timer.start()
+        self._orders.put(_End(time.monotonic() + seconds, code, sentence))
 
     def disarm(self) -> None:
         """Let the process live."""
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
+        self._orders.put(None)
 
-    def _end(self, code: int, sentence: str) -> None:
-        logger.error("{}", sentence)
-        self._clean_up()
-        leave_now(code)
+    def _watch(self) -> None:
+        end: _End | None = None
+        while True:
+            try:
+                left = None if end is None else max(0.0, end.at - time.monotonic())
+                end = self._orders.get(timeout=left)
+            except Empty:
+                break
+        if end is not None:
+            logger.error("{}", end.sentence)
+            self._clean_up()
+            leave_now(end.code)
 
 
 def leave_now(code: int) -> None:

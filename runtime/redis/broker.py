@@ -7,7 +7,6 @@ from contextlib import asynccontextmanager
 from typing import Final
 
 import anyio
-import sniffio
 from attrs import field, frozen
 from loguru import logger
 from redis.exceptions import RedisError
@@ -75,17 +74,17 @@ class RedisBroker:
             ServerRefusedError: it can't carry the pool.
             ConfigurationError: the event loop isn't asyncio's.
         """
-        backend = sniffio.current_async_library()
-        if backend != "asyncio":
+        try:
+            loop = asyncio.get_running_loop()
+        except RuntimeError:
             raise ConfigurationError(
-                "the event loop", backend, "asyncio, which the Redis broker needs"
-            )
+                "the event loop", "not asyncio's", "asyncio, which the Redis broker needs"
+            ) from None
         await self._wait_for_server()
         lease = Lease(self._settings.lease)
         lines = self._open_lines(member)
         session = RedisSession(member, lines, lease)
         watch = LoopWatch(self._settings.stall, member.running)
-        loop = asyncio.get_running_loop()
 
         def lapsed() -> None:
             if not loop.is_closed():

@@ -1,8 +1,10 @@
 """Both event loops for every test of the actors, trio's on virtual time."""
 
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
+from loguru import logger
 from trio.testing import MockClock
 
 from tests.actors.stage import Stage
@@ -29,6 +31,15 @@ def anyio_backend(request: pytest.FixtureRequest) -> tuple[str, dict[str, Any]]:
     if request.param == "trio":
         return "trio", {"clock": MockClock(autojump_threshold=0)}
     return "asyncio", {}
+
+
+@pytest.fixture
+def lines() -> Iterator[list[str]]:
+    """What is logged during the test."""
+    written: list[str] = []
+    sink = logger.add(lambda line: written.append(str(line)), format="{message}", level="WARNING")
+    yield written
+    logger.remove(sink)
 
 
 @pytest.fixture

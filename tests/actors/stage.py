@@ -101,6 +101,11 @@ class Stage:
         lists = self.memory.store.queue(queue).inflight.values()
         return [json.loads(raw)["id"] for listed in lists for raw in listed]
 
+    @staticmethod
+    def field(raw: bytes, name: str) -> Any:
+        """Return a field of a body, or None."""
+        return json.loads(raw).get(name)
+
     def dead(self, queue: str = Q) -> list[tuple[str | None, str]]:
         """Return ids and reasons of the dead letters."""
         return [(one.task_id, one.reason.value) for one in self.memory.dead_letters(queue)]

@@ -1,4 +1,4 @@
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from enum import Enum
@@ -9,7 +9,6 @@ import pytest
 from attrs import frozen
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from loguru import logger
 
 from actors.payloads import InvalidPayloadError, PayloadReader, UnknownKeys, reader_for
 from tests.messages.bodies import objects
@@ -234,15 +233,6 @@ def test_unknown_keys_are_tolerated_and_known() -> None:
     assert reader(Spawn).unknown(SPAWN) == frozenset()
     assert reader(Chat).unknown({"message": "", "later": 1}) == {"later"}
     assert reader(dict).unknown(payload) == frozenset()
-
-
-@pytest.fixture
-def lines() -> Iterator[list[str]]:
-    """What is logged during the test."""
-    written: list[str] = []
-    sink = logger.add(lambda line: written.append(str(line)), format="{message}")
-    yield written
-    logger.remove(sink)
 
 
 def test_unknown_keys_are_said_once(lines: list[str]) -> None:

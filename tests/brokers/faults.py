@@ -34,13 +34,13 @@ end
 _original: Final = scripts.script
 
 
-def failing(name: str, number: int) -> Script:
+def failing(script: Script, number: int) -> Script:
     """Return a script whose call `number` of the server, from 1 on, fails and does nothing."""
-    head, _, body = _original(name).source.partition("\n")
+    head, _, body = script.source.partition("\n")
     writes = "no-writes" not in head
     note = f"redis.call('SET', '{MARK}', '1')" if writes else ""
     body = body.replace("redis.call(", "inject_call(").replace("redis.pcall(", "inject_pcall(")
-    return _made(name, head + _PRELUDE.format(number=number, note=note) + body)
+    return _made(script.name, head + _PRELUDE.format(number=number, note=note) + body)
 
 
 def changed(name: str, line: str, into: str) -> Script:
@@ -66,7 +66,9 @@ def using(make: Callable[[str], Script]) -> Iterator[None]:
 @contextmanager
 def injecting(number: int) -> Iterator[None]:
     """Let call `number` of each script fail."""
-    with using(lambda name: failing(name, number)):
+    # One that a test has broken stays broken.
+    current = scripts.script
+    with using(lambda name: failing(current(name), number)):
         yield
 
 

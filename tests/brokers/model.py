@@ -134,19 +134,29 @@ class Ledger:
         self._check_fidelity(seen)
 
     def check_places(self, seen: Snapshot) -> None:
-        """Check that each task is in one place (I1), as must hold in the middle of things too."""
+        """Check what must hold in the middle of things too.
+
+        Each task is in one place (I1), and no answer is stored before its task has ended (I2).
+        """
         places: Counter[bytes] = Counter()
         for view in seen.queues.values():
             places.update(view.waiting)
             for raws in view.inflight.values():
                 places.update(raws)
         assert places == self.live, f"I1: {places} instead of {self.live}"
+        live = self._live_ids()
+        for task_id in seen.results:
+            assert live[task_id] < self.pushed[task_id], f"I2: {task_id} is answered too early"
 
-    def _check_answers(self, seen: Snapshot) -> None:
-        """Check that what is no longer live was answered or put away, once."""
+    def _live_ids(self) -> Counter[str | None]:
         live: Counter[str | None] = Counter()
         for raw, number in self.live.items():
             live[readable_id(raw)] += number
+        return live
+
+    def _check_answers(self, seen: Snapshot) -> None:
+        """Check that what is no longer live was answered or put away, once."""
+        live = self._live_ids()
         answers = Counter(task_of(body) for body in heard(seen))
         for task_id in TASK_IDS:
             assert answers[task_id] + live[task_id] == self.pushed[task_id], f"I2: {task_id}"

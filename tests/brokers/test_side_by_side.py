@@ -24,9 +24,7 @@ from tests.servers import Valkey
 
 QUEUES: Final = ("q", "p")
 _MOST_WORKERS: Final = 6
-import os
 
-PH = [Phase.generate] if "NS" in os.environ else list(Phase)
 _BETWEEN_RESTS: Final = 40
 
 queues = st.sampled_from(("q", "q", "q", "p"))
@@ -319,7 +317,7 @@ def _run(server: Valkey, examples: int) -> dict[str, int]:
 def test_both_brokers_agree(valkey_server: Valkey) -> None:
     """The brokers agree, and I1 to I8 hold, over 10,000 steps with lost replies and errors."""
     valkey_server.reset()
-    tally = _run(valkey_server, 120)
+    tally = _run(valkey_server, 160)
     assert tally["steps"] >= 10_000
     assert tally["faults"] > 100
     assert tally["lost"] > 100
@@ -330,4 +328,4 @@ def test_both_brokers_agree(valkey_server: Valkey) -> None:
 def test_both_brokers_agree_for_long(valkey_server: Valkey) -> None:
     """The same over 200,000 steps."""
     valkey_server.reset()
-    assert _run(valkey_server, 2_100)["steps"] >= 200_000
+    assert _run(valkey_server, 3_000)["steps"] >= 200_000

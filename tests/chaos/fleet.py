@@ -30,14 +30,17 @@ class WorkerProcess:
             for name, value in os.environ.items()
             if name not in {"REDIS_URL", "DATABASE_URL", "WORKER_ID", "WORKER_CONCURRENCY"}
         }
-        main = [os.environ["CHAOS_MAIN"]] if "CHAOS_MAIN" in os.environ else ["-m", "runtime"]
-        command = [sys.executable, *main, "--redis-url", url, "--worker-id", worker_id]
+        command = [sys.executable, "-m", "runtime", "--redis-url", url, "--worker-id", worker_id]
         command += ["--handlers", "tests.chaos.handlers:handlers", *options]
         with log.open("wb") as output:
             self.process = subprocess.Popen(
                 command,
                 cwd=_ROOT,
-                env={**environment, "CHAOS_JOURNAL": str(journal.path)},
+                env={
+                    **environment,
+                    "CHAOS_JOURNAL": str(journal.path),
+                    "BRAIN_STATE_DIR": str(log.parent / "state"),
+                },
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=subprocess.STDOUT,

@@ -53,8 +53,9 @@ def test_a_full_server_goes_on_being_drained(
     eventually(lambda: time.monotonic() > until, what="the server has been full long enough")
     assert len(answers) - before > scale.tasks // 10
     for worker in workers:
-        beat = json.loads(client.get(keys.heartbeat(worker.worker_id)) or b"{}")
-        assert beat["worker_id"] == worker.worker_id
+        key = keys.heartbeat(worker.worker_id)
+        beat = eventually(lambda key=key: client.get(key), what=f"{worker} beats")
+        assert json.loads(beat)["worker_id"] == worker.worker_id
     client.delete("junk")
     client.config_set("maxmemory", 0)
 

@@ -1,0 +1,99 @@
+"""What only a server can show: expiry, a full memory, scripts that it has forgotten."""
+
+import pytest
+
+from actors import RefusedError, Settled
+from actors.recovery import plan_recovery
+from runtime.redis import keys, scripts
+from tests.brokers.conftest import Rig
+from tests.brokers.model import surroundings
+from tests.brokers.sides import RealSide, drive
+from tests.brokers.test_conformance import RAWS, done, put_away
+
+pytestmark = pytest.mark.anyio
+
+
+@pytest.fixture
+def kind() -> str:
+    return "redis on asyncio"
+
+
+def real(rig: Rig) -> RealSide:
+    assert isinstance(rig.side, RealSide)
+    return rig.side
+
+
+async def test_only_the_protocols_keys_last(rig: Rig) -> None:
+    """Answers, heartbeats and batch numbers expire; nothing else is left but what is held."""
+    wire = real(rig).wire
+    await rig.push(*RAWS[:3])
+    async with rig.broker.join(rig.member()) as session:
+        await session.beat(b"alive", 60)
+        assert 0 < wire.call("TTL", keys.heartbeat("w")) <= 60
+        await session.take("q", 2)
+        await session.settle("q", [done(0), put_away(RAWS[1], "t1")])
+        assert wire.call("TTL", keys.result("t0")) == 3600
+        assert wire.call("TTL", keys.result("t1")) == 3600
+        assert 0 < wire.call("TTL", keys.settled("q", "w#1")) <= 3600
+    lasting = {key for key in wire.call("KEYS", "*") if wire.call("TTL", key) == -1}
+    assert lasting == {b"q", keys.dead("q").encode()}
+
+
+async def test_a_buried_tasks_answer_expires(rig: Rig) -> None:
+    """The answer that a reclaim gives has the contract's expiry too."""
+    bodies = [b'{"id": "t0"}']
+    pulse = rig.ghost(bodies)
+    async with rig.broker.join(rig.member()) as session:
+        plan = plan_recovery(bodies, 1, "janitor", surroundings())
+        assert await session.reclaim("q", "ghost#1", pulse, plan) == 1
+    assert real(rig).wire.call("TTL", keys.result("t0")) == 3600
+
+
+async def test_a_full_server_is_drained(rig: Rig) -> None:
+    """With its memory full a server refuses plain writes; what is queued goes on being answered."""
+    side = real(rig)
+    await rig.push(*RAWS[:5])
+    pulse = rig.ghost([RAWS[5]])
+    side.wire.call("LMOVE", "q", "q", "RIGHT", "LEFT")
+    async with rig.broker.join(rig.member()) as session:
+        side.wire.call("CONFIG", "SET", "maxmemory", 1)
+        with pytest.raises(RefusedError, match="OOM"):
+            side.move("q", "w#1")
+        head = rig.view().waiting[0]
+        assert await session.wait(["q"]) == [("q", head)]
+        (second,) = await session.take("q", 1)
+        assert await session.settle("q", [put_away(head, None)]) == [Settled.DONE]
+        await session.release("q", [second])
+        assert rig.view().waiting[0] == second
+        assert await session.held("q") == []
+        await session.beat(b"alive", 60)
+        assert side.renew("q", "w#1", 99, 2)
+        plan = plan_recovery([*side.held("q", "ghost#1")], 1, "janitor", surroundings())
+        assert await session.reclaim("q", "ghost#1", pulse, plan) == 1
+        await session.forget("q", "ghost#1")
+        assert "ghost#1" not in rig.view().holders
+    assert rig.view().leases == {}
+
+
+async def test_scripts_come_back_after_a_restart(rig: Rig) -> None:
+    """A server that knows no scripts is sent their text."""
+    side = real(rig)
+    side.wire.call("SCRIPT", "FLUSH")
+    await rig.push(RAWS[0])
+    async with rig.broker.join(rig.member()) as session:
+        side.wire.call("SCRIPT", "FLUSH")
+        assert await session.take("q", 1) == [RAWS[0]]
+        assert await session.settle("q", [done(0)]) == [Settled.DONE]
+
+
+def test_a_refusal_is_told(rig: Rig) -> None:
+    """What the server refuses comes back in words, and the task stays held."""
+    side = real(rig)
+    rig.ghost([RAWS[0]])
+    side.wire.call("SET", keys.dead("q"), "no stream")
+    statuses, refusal = drive(
+        scripts.settle(side.call, "q", "ghost#1", 1, [put_away(RAWS[0], "t0")])
+    )
+    assert statuses == [Settled.FAILED]
+    assert "WRONGTYPE" in refusal
+    assert side.held("q", "ghost#1") == [RAWS[0]]

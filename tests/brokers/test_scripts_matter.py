@@ -1,0 +1,217 @@
+"""Each Lua script with a line broken: the named test must notice.
+
+It is the evidence that the tests of the brokers look at what the scripts do. Each row is a
+script, a piece of it, what stands there instead, and the test that fails then.
+"""
+
+from collections.abc import Callable
+from contextlib import closing
+from typing import Any, Final
+
+import anyio
+import pytest
+
+from tests.brokers import test_conformance as suite
+from tests.brokers import test_conformance_recovery as recovery
+from tests.brokers import test_faults as faults
+from tests.brokers import test_redis_only as redis_only
+from tests.brokers.conftest import real_rig
+from tests.brokers.faults import breaking, changed
+from tests.brokers.sides import Names
+from tests.servers import Valkey
+
+Check = Callable[..., Any]
+
+_UNDO_ANSWER: Final = "if key then redis.pcall('DEL', key) end"
+
+MUTANTS: Final[tuple[tuple[str, str, str, Check], ...]] = (
+    (
+        "beat",
+        "redis.call('GET', KEYS[1]) == ARGV[2]",
+        "true",
+        suite.test_equal_worker_ids_do_not_mix,
+    ),
+    ("beat", ", 'PX', ARGV[3]", "", redis_only.test_only_the_protocols_keys_last),
+    (
+        "forget",
+        " or redis.call('EXISTS', KEYS[3]) == 1",
+        "",
+        recovery.test_who_owns_something_is_not_forgotten,
+    ),
+    (
+        "forget",
+        "redis.call('HEXISTS', KEYS[1], ARGV[1]) == 1 or ",
+        "",
+        recovery.test_who_owns_something_is_not_forgotten,
+    ),
+    (
+        "leave",
+        "if redis.call('EXISTS', KEYS[3]) == 1 then return 0 end",
+        "",
+        suite.test_leaving_with_tasks_keeps_them_findable,
+    ),
+    (
+        "leave",
+        "redis.call('HDEL', KEYS[1], ARGV[1])",
+        "",
+        suite.test_joining_takes_out_a_lease_and_leaving_gives_it_back,
+    ),
+    (
+        "leave",
+        "redis.call('ZREM', KEYS[2], ARGV[1])",
+        "",
+        suite.test_joining_takes_out_a_lease_and_leaving_gives_it_back,
+    ),
+    (
+        "look",
+        "redis.call('ZCARD', KEYS[2]) * 2 ~= #leases",
+        "false",
+        recovery.test_a_look_shows_pulses_and_those_without_one,
+    ),
+    ("look", "not leased[holder]", "true", recovery.test_a_look_shows_pulses_and_those_without_one),
+    (
+        "look",
+        "redis.call('EXISTS', ARGV[1] .. holder)",
+        "1",
+        recovery.test_a_look_shows_pulses_and_those_without_one,
+    ),
+    (
+        "reclaim",
+        "if lease ~= ARGV[2] then return 0 end",
+        "",
+        recovery.test_a_holder_that_lives_is_not_reclaimed,
+    ),
+    (
+        "reclaim",
+        "'RIGHT', 'LEFT'",
+        "'RIGHT', 'RIGHT'",
+        recovery.test_a_dead_holders_tasks_go_to_the_head_in_order,
+    ),
+    (
+        "reclaim",
+        "if item.body ~= item.raw then redis.call('LSET', KEYS[2], -1, item.body) end",
+        "",
+        recovery.test_a_dead_holders_tasks_go_to_the_head_in_order,
+    ),
+    (
+        "reclaim",
+        "if lease ~= '' then redis.call('HDEL', KEYS[3], ARGV[1]) end",
+        "",
+        recovery.test_a_dead_holders_tasks_go_to_the_head_in_order,
+    ),
+    (
+        "reclaim",
+        "if redis.call('LINDEX', KEYS[2], -1) ~= item.raw then return recovered end",
+        "",
+        recovery.test_a_list_that_has_grown_is_left_alone,
+    ),
+    (
+        "reclaim",
+        "redis.pcall('PUBLISH', item.key, item.answer)",
+        "",
+        recovery.test_poison_and_what_cannot_be_read_are_buried,
+    ),
+    ("reclaim", ", 'EX', ARGV[3]", "", redis_only.test_a_buried_tasks_answer_expires),
+    ("reclaim", "redis.pcall('LSET', KEYS[2], -1, item.raw)", "", faults.reclaim),
+    ("reclaim", "redis.pcall('XDEL', KEYS[4], letter)", "", faults.reclaim),
+    ("reclaim", "if item.key then redis.pcall('DEL', item.key) end", "", faults.reclaim),
+    (
+        "release",
+        "for i = #ARGV, 1, -1 do",
+        "for i = 1, #ARGV do",
+        suite.test_released_tasks_go_to_the_head_in_order,
+    ),
+    ("release", "'LPUSH'", "'RPUSH'", suite.test_released_tasks_go_to_the_head_in_order),
+    (
+        "release",
+        "if redis.call('LPOS', KEYS[2], ARGV[i], 'RANK', -1) then",
+        "if true then",
+        suite.test_released_tasks_go_to_the_head_in_order,
+    ),
+    (
+        "release",
+        "'LREM', KEYS[2], -1",
+        "'LREM', KEYS[2], 1",
+        suite.test_of_equal_bodies_the_last_is_released,
+    ),
+    ("release", "redis.pcall('LPOP', KEYS[1])", "", faults.release),
+    (
+        "renew",
+        "redis.call('ZADD', KEYS[2], now[1] * 1000 + math.floor(now[2] / 1000), ARGV[1])",
+        "",
+        suite.test_leaving_with_tasks_keeps_them_findable,
+    ),
+    (
+        "renew",
+        "redis.call('HSET', KEYS[1], ARGV[1], ARGV[2])",
+        "",
+        suite.test_joining_takes_out_a_lease_and_leaving_gives_it_back,
+    ),
+    ("renew", "return known", "return 1", faults.renew),
+    ("settle", "if not place then return 'S' end", "", suite.test_what_is_not_held_is_stale),
+    (
+        "settle",
+        ">= tonumber(ARGV[1])",
+        "> tonumber(ARGV[1])",
+        suite.test_a_batch_that_comes_again_does_nothing,
+    ),
+    (
+        "settle",
+        "'LREM', KEYS[1], 1, raw",
+        "'LREM', KEYS[1], 0, raw",
+        suite.test_equal_bodies_are_settled_one_by_one,
+    ),
+    (
+        "settle",
+        "heard = redis.pcall('PUBLISH', one[1], one[2])",
+        "",
+        suite.test_an_answer_is_stored_and_published,
+    ),
+    ("settle", ", 'EX', ARGV[2]", "", redis_only.test_only_the_protocols_keys_last),
+    ("settle", ", 'EX', ARGV[4]", "", redis_only.test_only_the_protocols_keys_last),
+    ("settle", _UNDO_ANSWER, "", faults.settle),
+    ("settle", "if letter then redis.pcall('XDEL', KEYS[3], letter) end", "", faults.settle),
+    (
+        "take",
+        "redis.call('HEXISTS', KEYS[3], ARGV[1]) == 0",
+        "false",
+        suite.test_a_lost_lease_is_noticed,
+    ),
+    (
+        "take",
+        "'LEFT', 'RIGHT'",
+        "'RIGHT', 'RIGHT'",
+        suite.test_tasks_are_taken_in_order_up_to_the_limit,
+    ),
+    ("take", "if bytes >= most then break end", "", suite.test_a_take_ends_at_8_mib),
+    *(
+        (name, "#!lua flags=allow-oom", "#!lua", redis_only.test_a_full_server_is_drained)
+        for name in ("beat", "forget", "leave", "reclaim", "release", "renew", "settle", "take")
+    ),
+)
+
+
+@pytest.mark.parametrize(
+    ("name", "line", "into", "check"),
+    MUTANTS,
+    ids=[f"{name}-{check.__name__}" for name, _, _, check in MUTANTS],
+)
+def test_a_broken_line_is_noticed(
+    valkey_server: Valkey, name: str, line: str, into: str, check: Check
+) -> None:
+    """The test fails with the line changed, having passed without that in its own place."""
+    with breaking(changed(name, line, into)):
+        assert _complaint(valkey_server, check), f"{name}.lua: nobody misses {line!r}"
+
+
+def _complaint(server: Valkey, check: Check) -> BaseException | None:
+    try:
+        if check in faults.CALLS:
+            faults.test_an_error_at_any_call_loses_and_doubles_nothing(server, check)
+        else:
+            names = Names(("q", "p"), [f"t{number}" for number in range(10)])
+            with closing(real_rig(server, names)) as rigs:
+                anyio.run(check, next(rigs))
+    except (Exception, BaseExceptionGroup, pytest.fail.Exception) as error:  # noqa: BLE001 - a test may fail in any way
+        return error
+    return None
