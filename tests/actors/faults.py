@@ -25,6 +25,7 @@ class Network:
         breaks: what a call is to raise for a bug, by its name.
         delay: seconds that a call takes on its way, by its name.
         calls: the names of all calls, in order.
+        renewals: when the lease was renewed.
     """
 
     fails: Callable[[str], bool] = lambda _: False
@@ -32,6 +33,7 @@ class Network:
     breaks: dict[str, Exception] = field(factory=dict)
     delay: Callable[[str], float] = lambda _: 0.0
     calls: list[str] = field(factory=list)
+    renewals: list[float] = field(factory=list)
     _thawed: anyio.Event | None = None
 
     @property
@@ -77,9 +79,16 @@ class FaultySession:
     def __init__(self, inner: MemorySession, network: Network) -> None:
         self.inner = inner
         self.network = network
-        renew = inner.renew
-        # A worker that is cut off, or stopped, doesn't renew either.
-        inner.renew = lambda: None if network.frozen else renew()  # type: ignore[method-assign]
+        self._renew = inner.renew
+        # The session's own task calls it once a second.
+        inner.renew = self._renew_if_reached  # type: ignore[method-assign]
+        network.renewals.append(anyio.current_time())
+
+    def _renew_if_reached(self) -> None:
+        """Renew the lease, unless the worker is cut off."""
+        if not self.network.frozen:
+            self.network.renewals.append(anyio.current_time())
+            self._renew()
 
     def fresh(self) -> bool:
         return self.inner.fresh()

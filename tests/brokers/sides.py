@@ -233,7 +233,7 @@ class MemorySide:
         self.store.stop_beating(worker_id, body, 0.0)
 
     def drop_lease(self, queue: str, holder: str) -> None:
-        del self.store.queue(queue).leases[holder]
+        self.store.queue(queue).leases.pop(holder, None)
 
     def close(self) -> None:
         """Do nothing: there is no connection."""

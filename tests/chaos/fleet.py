@@ -144,6 +144,9 @@ class Fleet:
     def stop(self) -> None:
         """Stop all workers in an orderly way; each must exit with 0."""
         for worker in self.workers:
+            # One that is still starting has no handler for the signal yet.
+            eventually(lambda worker=worker: self.holder(worker), what=f"{worker} serves")
+        for worker in self.workers:
             worker.send(signal.SIGTERM)
         for worker in self.workers:
             code = worker.wait()

@@ -47,7 +47,7 @@ def _under_load(count: Callable[[], int], scale: Scale, fault: Callable[[], None
     eventually(lambda: count() >= scale.tasks, 240, what="every task answered")
 
 
-@pytest.mark.parametrize("scale", _scales(Scale(500, 4), Scale(2000, 10)))
+@pytest.mark.parametrize("scale", _scales(Scale(400, 3), Scale(2000, 10)))
 def test_killed_workers_lose_and_repeat_nothing(
     client: redis.Redis, answers: Answers, fleet: Fleet, scale: Scale
 ) -> None:

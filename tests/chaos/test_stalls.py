@@ -96,8 +96,17 @@ def test_a_suspended_worker_comes_too_late(  # noqa: PLR0917 - fixtures
     fleet.stop()
 
 
-@pytest.mark.parametrize("then", [signal.SIGKILL, signal.SIGCONT])
-@pytest.mark.parametrize("seconds", [0, 2, pytest.param(10, marks=pytest.mark.soak)])
+@pytest.mark.parametrize(
+    ("seconds", "then"),
+    [
+        (0, signal.SIGKILL),
+        (0, signal.SIGCONT),
+        (2, signal.SIGCONT),
+        pytest.param(2, signal.SIGKILL, marks=pytest.mark.soak),
+        pytest.param(10, signal.SIGKILL, marks=pytest.mark.soak),
+        pytest.param(10, signal.SIGCONT, marks=pytest.mark.soak),
+    ],
+)
 def test_a_push_to_a_suspended_idle_worker_is_answered_once(
     client: redis.Redis, answers: Answers, fleet: Fleet, seconds: int, then: signal.Signals
 ) -> None:

@@ -1,0 +1,102 @@
+"""The whole tree, simulated: many workers, faults by plan, I1 to I8 at the end."""
+
+import json
+from collections.abc import Iterator
+
+import pytest
+from hypothesis import HealthCheck, Phase, given, settings
+from hypothesis import strategies as st
+from loguru import logger
+
+from tests.actors.simulation import CHAOS, Fault, Plan, Simulation, simulate
+
+faults = st.builds(
+    Fault,
+    at=st.floats(0, CHAOS - 1),
+    kind=st.sampled_from(["kill", "ambush", "freeze", "freeze", "stop"]),
+    place=st.integers(0, 3),
+    value=st.floats(0, 12),
+)
+plans = st.builds(
+    Plan,
+    seed=st.integers(0, 2**32),
+    workers=st.integers(2, 4),
+    slots=st.integers(1, 3),
+    tasks=st.lists(
+        st.sampled_from([0, 0, 0, 0.01, 0.1, 0.5, 2, 7, -0.1]), min_size=20, max_size=200
+    ).map(tuple),
+    lost=st.sampled_from([0, 0.02, 0.2]),
+    failed=st.sampled_from([0, 0.02, 0.2]),
+    strict=st.booleans(),
+    faults=st.lists(faults, max_size=10).map(tuple),
+)
+
+
+@pytest.fixture(autouse=True)
+def quiet() -> Iterator[None]:
+    """Log nothing: a plan makes thousands of lines."""
+    logger.disable("actors")
+    yield
+    logger.enable("actors")
+
+
+def check(world: Simulation) -> None:
+    """Check the invariants at the end of a run."""
+    store = world.broker.store
+    pushed = {f"t{number:03}": seconds for number, seconds in enumerate(world.plan.tasks)}
+    assert world.crashes == []
+    # I1, I2: each task is answered once, and nothing of it is left.
+    assert world.answers() == dict.fromkeys(pushed, 1)
+    for queue in ("a", "b"):
+        state = store.queue(queue)
+        assert (list(state.waiting), state.inflight, state.leases) == ([], {}, {})
+    poisoned = {letter.task_id for queue in ("a", "b") for letter in store.queue(queue).dead}
+    for task_id, message in world.published():
+        answer = json.loads(message)
+        seconds = pushed[task_id]
+        # I7: no release and no death counted as an attempt; three deaths make a poison pill.
+        assert answer["attempt"] == 1
+        if task_id in poisoned:
+            assert answer["result"]["error_type"] == "poison_pill"
+            assert len(world.killed) + sum(map(world.doubtful, world.faulty.networks)) >= 3
+        elif seconds < 0:
+            assert answer["result"]["error"] == f"naïve {int(task_id[1:])}"
+        else:
+            # I8: the payload came as it was sent.
+            assert answer["result"] == {"value": f"naïve {int(task_id[1:])}"}
+    for task_id, runs in world.runs.items():
+        # I5: nothing is run again while those who ran it lived and could be reached.
+        for run in runs[:-1]:
+            assert world.doubtful(run.worker_id), (task_id, runs)
+        # I6: nothing begins on a worker that was asked to stop.
+        for run in runs:
+            assert run.at <= world.stops.get(run.worker_id, run.at), (task_id, run)
+
+
+# A plan that fails is shown as it came: making it smaller takes longer than a test may.
+UNSHRUNK = (Phase.explicit, Phase.reuse, Phase.generate)
+
+
+@settings(deadline=None, max_examples=60, phases=UNSHRUNK, suppress_health_check=list(HealthCheck))
+@given(plans)
+def test_whatever_goes_wrong_each_task_is_answered_once(plan: Plan) -> None:
+    """Kills, cuts, lost replies and stops at any moment: no task is lost or answered twice."""
+    check(simulate(plan))
+
+
+@pytest.mark.soak
+@settings(deadline=None, max_examples=5_000, suppress_health_check=list(HealthCheck))
+@given(plans)
+def test_whatever_goes_wrong_for_long_each_task_is_answered_once(plan: Plan) -> None:
+    """The same, with as many plans as a long run allows."""
+    check(simulate(plan))
+
+
+@settings(deadline=None, max_examples=5, phases=UNSHRUNK, suppress_health_check=list(HealthCheck))
+@given(plans)
+def test_a_plan_replays_exactly(plan: Plan) -> None:
+    """The same plan gives the same run, event by event: a failure can be looked into."""
+    once, again = simulate(plan), simulate(plan)
+
+    assert once.events == again.events
+    assert once.broker.store.published == again.broker.store.published
