@@ -6,7 +6,8 @@ Knows no server, no environment and no command line; runs on asyncio and on trio
 |---|---|
 | `worker`, `tree` | `Worker`: its life; the wiring of its actors |
 | `fetcher`, `fetch_policy` | takes tasks; decides how many |
-| `executor` | runs handlers |
+| `intake`, `refusals` | where held tasks enter; which queues the server refuses |
+| `executor`, `execution`, `idle` | a slot; the steps of a run; slots without work |
 | `publisher`, `answers` | tells the server how tasks ended; composes what it is told |
 | `janitor`, `death_watch`, `recovery` | recovers the tasks of the dead; who is dead; what becomes |
 | `lease_keeper`, `heartbeat` | after a lapse; signs of life |

@@ -1,87 +1,19 @@
-"""Runs handlers, one at a time; a worker has as many executors as slots.
+"""Takes one delivery after the other to its outcome; a worker has as many executors as slots."""
 
-A run is a few named steps: find the handler, build the payload, call it under its time-out, write
-what it returned. Whatever goes wrong in them is an outcome; only a bug in this module is a crash.
-"""
-
-from collections.abc import Mapping
-from datetime import timedelta
-from math import inf
-from threading import current_thread
-from typing import Final, assert_never
+from typing import Final
 
 import anyio
 from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectSendStream
-from attrs import field, frozen
-from loguru import logger
 
-from actors.broker import Session
-from actors.context import Context
-from actors.control import Reject
-from actors.handlers import Handler
-from actors.ledger import Ledger
-from actors.payloads import InvalidPayloadError, UnknownKeys
-from actors.settings import WorkerSettings
-from actors.state import Interrupt, Running, WorkerState
-from actors.surroundings import Surroundings
-from messages import (
-    Delivery,
-    Failed,
-    MalformedTaskError,
-    Outcome,
-    Reason,
-    Rejected,
-    Released,
-    Run,
-    Succeeded,
-    UnencodableError,
-    decode_payload,
-    encode_value,
-)
-
-__all__ = ["Executor", "Tools"]
+from actors.execution import Execution, Tools
+from actors.state import Interrupt, Running
+from messages import Delivery, Outcome, Released
 
 _SHARE: Final = 0.002
 """Seconds after which an executor that never waits lets the other actors have their turn."""
 
 _LEASE_LOOK: Final = 0.05
 """Seconds between looks at a lease that isn't fresh."""
-
-
-@frozen(eq=False)
-class Tools:
-    """What all executors of a worker share.
-
-    Attributes:
-        handlers: by task type.
-        settings: the worker's figures.
-        surroundings: the time of day.
-        state: what the worker is doing.
-        ledger: what it holds.
-        session: to know whether the lease is fresh.
-        worker_id: for the handlers' context.
-        unknown_keys: says once what payloads have too much.
-        threads: bounds the threads of `def` handlers. It is the executors that bound how many run
-            at once; a thread that was given up must not keep a slot from working.
-    """
-
-    handlers: Mapping[str, Handler]
-    settings: WorkerSettings
-    surroundings: Surroundings
-    state: WorkerState
-    ledger: Ledger
-    session: Session
-    worker_id: str
-    unknown_keys: UnknownKeys = field(factory=UnknownKeys)
-    threads: anyio.CapacityLimiter = field(factory=lambda: anyio.CapacityLimiter(inf))
-
-
-@frozen(eq=False)
-class _Unrunnable(Exception):  # noqa: N818 - a verdict, caught in this module
-    """The task can't be run: why."""
-
-    reason: Reason
-    error: str
 
 
 class Executor:
@@ -106,6 +38,7 @@ class Executor:
         self._outcomes = outcomes
         self._tools = tools
         self._state = tools.state
+        self._execution = Execution(tools)
         self._loop_task = 0
 
     async def run(self) -> None:
@@ -153,7 +86,7 @@ class Executor:
         )
         state.running[self._slot] = running
         try:
-            outcome = await self._execute(delivery, running)
+            outcome = await self._execution.execute(delivery, running)
         finally:
             # Also when a crash elsewhere cancels the tree: what is no longer here doesn't run.
             state.running.pop(self._slot, None)
@@ -165,182 +98,3 @@ class Executor:
             return anyio.current_time()
         self._outcomes.send_nowait(outcome)
         return running.since + running.took
-
-    async def _execute(self, delivery: Delivery, running: Running) -> Outcome:
-        """Take the steps of a run and turn whatever comes of them into an outcome."""
-        task = delivery.task
-        log = self._tools.settings.log_tasks
-        try:
-            handler = self._find(delivery)
-            payload = self._build(handler, delivery)
-        except _Unrunnable as verdict:
-            return Rejected(delivery, None, verdict.reason, verdict.error)
-        if log:
-            logger.bind(task_id=task.id, task_type=task.type, attempt=task.attempt).info(
-                "Processing task {}", task.id
-            )
-        limit = task.timeout or handler.timeout or self._tools.settings.timeout
-        value, error = await self._call(handler, payload, running, limit)
-        self._state.note_end(running, anyio.current_time())
-        outcome = self._judge(running, value, error, limit)
-        if log and not running.forsaken:
-            _say(outcome)
-        return outcome
-
-    def _find(self, delivery: Delivery) -> Handler:
-        """Find the handler of a task that may still be run."""
-        task = delivery.task
-        handler = self._tools.handlers.get(task.type)
-        if handler is None:
-            known = ", ".join(sorted(self._tools.handlers)) or "none"
-            raise _Unrunnable(
-                Reason.UNKNOWN_TYPE,
-                f"no handler is registered for task type {task.type!r}; this worker knows {known}",
-            )
-        if task.expires_at is not None and self._tools.surroundings.now() >= task.expires_at:
-            raise _Unrunnable(
-                Reason.EXPIRED, f"the task expired at {task.expires_at:%Y-%m-%d %H:%M:%S} UTC"
-            )
-        return handler
-
-    def _build(self, handler: Handler, delivery: Delivery) -> object:
-        """Build the payload that the handler takes."""
-        try:
-            decoded = decode_payload(delivery.task)
-            unknown = handler.read.unknown(decoded)
-            if unknown:
-                self._tools.unknown_keys.report(handler.task_type, unknown)
-            return handler.read(decoded)
-        except MalformedTaskError as error:
-            raise _Unrunnable(Reason.MALFORMED, str(error)) from None
-        except InvalidPayloadError as error:
-            raise _Unrunnable(Reason.INVALID_PAYLOAD, str(error)) from None
-        except Exception as error:  # noqa: BLE001 - a validator of the user's class may raise anything
-            text = f"the payload doesn't fit: {type(error).__name__}: {error}"
-            raise _Unrunnable(Reason.INVALID_PAYLOAD, text) from None
-
-    async def _call(
-        self, handler: Handler, payload: object, running: Running, limit: float
-    ) -> tuple[object, BaseException | None]:
-        """Call the handler under its time-out; return its value, or what it raised.
-
-        A cancellation that comes from outside the handler's own scope passes through. One that
-        the handler made up (it awaited something that was cancelled) is a failure like others.
-        """
-        scope = running.scope
-        scope.deadline = running.since + limit
-        with scope:
-            try:
-                if handler.threaded:
-                    context = self._context(running, limit)
-                    return await self._call_in_thread(handler, payload, context), None
-                if handler.takes_context:
-                    context = self._context(running, limit)
-                    return await handler.function(payload, context), None
-                return await handler.function(payload), None
-            except BaseException as error:
-                if _passes(error, scope):
-                    raise
-                return None, error
-        return None, None
-
-    async def _call_in_thread(self, handler: Handler, payload: object, context: Context) -> object:
-        """Call a `def` handler in a thread, which is given up if the task is cancelled."""
-        threads = self._state.threads
-
-        def call() -> object:
-            threads[context.task_id] = current_thread().name
-            try:
-                return handler.function(*handler.arguments(payload, context))
-            finally:
-                threads.pop(context.task_id, None)
-
-        return await anyio.to_thread.run_sync(
-            call, abandon_on_cancel=True, limiter=self._tools.threads
-        )
-
-    def _context(self, running: Running, limit: float) -> Context:
-        delivery = running.delivery
-        return Context(
-            task_id=delivery.task.id,
-            task_type=delivery.task.type,
-            queue=delivery.queue,
-            worker_id=self._tools.worker_id,
-            attempt=delivery.task.attempt,
-            deadline=running.began + timedelta(seconds=limit),
-        )
-
-    def _judge(
-        self, running: Running, value: object, error: BaseException | None, limit: float
-    ) -> Outcome:
-        """Say what became of a run."""
-        delivery = running.delivery
-        run = Run(running.began, running.took)
-        cut_short = running.scope.cancel_called and error is not None
-        if isinstance(error, Reject):
-            return Rejected(delivery, run, Reason.REJECTED, str(error.why))
-        if running.scope.cancelled_caught or cut_short:
-            if running.interrupt is not None:
-                return Released(delivery)
-            why = f"the handler ran for longer than its time-out of {limit:g} s"
-            return Failed(delivery, run, why, "TimeoutError")
-        if error is not None:
-            return _failure(delivery, run, error)
-        return self._written(delivery, run, value)
-
-    def _written(self, delivery: Delivery, run: Run, value: object) -> Succeeded | Failed:
-        """Write what the handler returned, if it can be written."""
-        try:
-            body = encode_value(value)
-        except UnencodableError as unencodable:
-            return Failed(delivery, run, str(unencodable), type(unencodable).__name__)
-        most = self._tools.settings.max_result_bytes
-        if len(body) > most:
-            why = f"the handler's result has {len(body)} bytes, the most is {most}"
-            return Failed(delivery, run, why, "ResultTooLarge")
-        return Succeeded(delivery, run, body)
-
-
-def _passes(error: BaseException, scope: anyio.CancelScope) -> bool:
-    """Say whether what a handler raised isn't its own: a cancellation, or the program's end."""
-    cancelled = anyio.get_cancelled_exc_class()
-    if isinstance(error, cancelled):
-        return scope.cancel_called or anyio.current_effective_deadline() == -inf
-    if isinstance(error, BaseExceptionGroup) and not scope.cancel_called:
-        # On trio a task group of the handler's raises cancellations beside its errors. Where it
-        # was our scope that cancelled them, they have arrived, and the errors are the handler's.
-        tree_ends = anyio.current_effective_deadline() == -inf
-        return tree_ends and error.subgroup(cancelled) is not None
-    return isinstance(error, KeyboardInterrupt | GeneratorExit)
-
-
-def _failure(delivery: Delivery, run: Run, error: BaseException) -> Failed:
-    """Keep the traceback for the log and its last line for the producer."""
-    task, kind = delivery.task, type(error).__name__
-    try:
-        text = str(error)
-    except Exception:  # noqa: BLE001 - an exception of the user's that can't even be shown
-        text = f"the handler raised {kind}, whose text can't be read"
-    logger.bind(task_id=task.id, task_type=task.type, attempt=task.attempt).opt(
-        exception=error
-    ).warning("Task {} failed: {}: {}", task.id, kind, text)
-    return Failed(delivery, run, text or kind, kind)
-
-
-def _say(outcome: Outcome) -> None:
-    """Log how a task ended."""
-    task = outcome.delivery.task if isinstance(outcome.delivery, Delivery) else None
-    if task is None:
-        return
-    bound = logger.bind(task_id=task.id, task_type=task.type, attempt=task.attempt)
-    match outcome:
-        case Succeeded():
-            bound.info("Task {} completed in {:.1f} ms", task.id, outcome.run.duration * 1000)
-        case Failed():
-            bound.info("Task {} ended with a failure: {}", task.id, outcome.error)
-        case Rejected():
-            bound.info("Task {} was rejected: {}", task.id, outcome.error)
-        case Released():
-            bound.info("Task {} is given back", task.id)
-        case _:
-            assert_never(outcome)

@@ -10,8 +10,6 @@ from collections.abc import Sequence
 from typing import Final
 
 import anyio
-from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectSendStream
-from attrs import frozen
 from loguru import logger
 
 from actors.broker import (
@@ -22,19 +20,11 @@ from actors.broker import (
     UnreachableError,
 )
 from actors.fetch_policy import FetchPolicy
+from actors.intake import Intake
 from actors.ledger import Ledger
 from actors.refusals import Refusals
 from actors.settings import MAX_BATCH, WorkerSettings
 from actors.state import WorkerState
-from messages import (
-    Delivery,
-    MalformedTaskError,
-    Outcome,
-    Reason,
-    Rejected,
-    Undecodable,
-    decode_task,
-)
 
 _LEASE_LOOK: Final = 0.05
 """Seconds between looks at a lease that isn't fresh, and after a lost reply."""
@@ -43,28 +33,13 @@ _REFUSED_PAUSE: Final = 0.5
 """Seconds to wait after the server has refused a call for reasons of its own."""
 
 
-@frozen(eq=False)
-class Channels:
-    """The ends of channels that the fetcher holds.
-
-    Attributes:
-        deliveries: to the executors.
-        unbegun: the executors' end of it, to take back what none has begun.
-        outcomes: to the publisher, for bodies that are no tasks.
-    """
-
-    deliveries: MemoryObjectSendStream[Delivery]
-    unbegun: MemoryObjectReceiveStream[Delivery]
-    outcomes: MemoryObjectSendStream[Outcome]
-
-
 class Fetcher:
     """The one actor that takes tasks.
 
     Args:
         queues: whose tasks to take.
         session: the broker's side.
-        channels: where to send what it takes.
+        intake: where what it takes enters.
         state: what the worker is doing.
         ledger: what it holds.
         settings: the worker's figures.
@@ -74,14 +49,14 @@ class Fetcher:
         self,
         queues: Sequence[str],
         session: Session,
-        channels: Channels,
+        intake: Intake,
         state: WorkerState,
         ledger: Ledger,
         settings: WorkerSettings,
     ) -> None:
         self._queues = deque(queues)
         self._session = session
-        self._channels = channels
+        self._intake = intake
         self._state = state
         self._ledger = ledger
         self._settings = settings
@@ -91,11 +66,8 @@ class Fetcher:
         self._stopping = False
         self._withdrawn: dict[str, list[bytes]] = {}
         self._suspicious = False
-        self._refusals = Refusals()
+        self._refusals = Refusals("hand out tasks")
         self._audited = 0.0
-        self._number = 0
-        # (deliveries put up to here, when they were put): the age of the oldest unbegun one.
-        self._puts: deque[tuple[int, float]] = deque()
 
     def __repr__(self) -> str:
         return f"Fetcher({', '.join(self._queues)}; {self._policy!r})"
@@ -107,31 +79,34 @@ class Fetcher:
         self._stopping = True
         # Now, not when the call under way has ended: no handler begins any more (I6), and idle
         # executors end even if the server is away.
-        self._withdrawn = self._withdraw()
-        self._channels.deliveries.close()
-        self._state.idle.wake_all()
+        self._withdrawn = self._intake.withdraw()
+        self._intake.close()
         self._session.wake()
         self._state.turned()
 
     async def run(self) -> None:
         """Fetch until stopped, or in burst mode until the queues are empty."""
-        channels = self._channels
-        with channels.deliveries, channels.unbegun, channels.outcomes:
+        try:
             self._audited = anyio.current_time()
             while not self._stopping:
-                try:
-                    await self._step()
-                except UnreachableError as error:
-                    # The call may have happened: look at what we hold before the next one.
-                    logger.debug("A call's reply was lost: {}", error)
-                    self._suspicious = True
-                    await anyio.sleep(_LEASE_LOOK)
-                except LeaseLapsedError:
-                    await anyio.sleep(_LEASE_LOOK)
-                except BrokerError as error:
-                    logger.warning("The server refuses to hand out tasks: {}", error)
-                    await anyio.sleep(_REFUSED_PAUSE)
+                await self._guarded_step()
             await self._end()
+        finally:
+            self._intake.end()
+
+    async def _guarded_step(self) -> None:
+        try:
+            await self._step()
+        except UnreachableError as error:
+            # The call may have happened: look at what we hold before the next one.
+            logger.debug("A call's reply was lost: {}", error)
+            self._suspicious = True
+            await anyio.sleep(_LEASE_LOOK)
+        except LeaseLapsedError:
+            await anyio.sleep(_LEASE_LOOK)
+        except BrokerError as error:
+            logger.warning("The server refuses to hand out tasks: {}", error)
+            await anyio.sleep(_REFUSED_PAUSE)
 
     async def _step(self) -> None:
         """Do the one thing that is due."""
@@ -145,8 +120,8 @@ class Fetcher:
         if self._suspicious or now - self._audited > self._settings.audit_interval:
             await self._audit()
             return
-        if (wait := self._patience_left(now)) <= 0:
-            await self._give_back(self._withdraw())
+        if (wait := self._intake.patience_left(now)) <= 0:
+            await self._give_back(self._intake.withdraw())
             return
         self._policy.observe(now, state.begun, state.ended, state.busy_seconds)
         ages = [now - running.since for running in state.running.values()]
@@ -167,7 +142,8 @@ class Fetcher:
             except RefusedError as error:
                 self._refusals.note(queue, error)
                 continue
-            self._accept(queue, raws)
+            self._refusals.clear(queue)
+            self._intake.accept(queue, raws)
             taken += len(raws)
             if taken >= room:
                 break
@@ -199,67 +175,10 @@ class Fetcher:
             return
         order = {queue: position for position, queue in enumerate(self._queues)}
         for queue, raw in sorted(taken, key=lambda one: order[one[0]]):
-            self._accept(queue, [raw])
+            self._intake.accept(queue, [raw])
         if taken:
             # The executor first: what the fetcher does next costs the task as much as its way here.
             await anyio.lowlevel.checkpoint()
-
-    def _accept(self, queue: str, raws: Sequence[bytes]) -> None:
-        """Send held bodies on: tasks to the executors, what is none to the publisher.
-
-        Once stopped it sends nothing on: what is held and not known is given back at the end.
-        """
-        if not raws or self._stopping:
-            return
-        now = anyio.current_time()
-        for raw in raws:
-            self._ledger.add(queue, raw)
-            self._number += 1
-            decoded = self._decode(queue, raw, now)
-            if isinstance(decoded, Delivery):
-                self._channels.deliveries.send_nowait(decoded)
-                self._state.put += 1
-            else:
-                self._channels.outcomes.send_nowait(decoded)
-        self._puts.append((self._state.put, now))
-        self._state.idle.wake_one()
-
-    def _decode(self, queue: str, raw: bytes, now: float) -> Delivery | Rejected:
-        try:
-            task = decode_task(raw)
-        except MalformedTaskError as error:
-            undecodable = Undecodable(error, raw, queue)
-            return Rejected(undecodable, None, Reason.MALFORMED, str(error))
-        delivery = Delivery(task, raw, queue, self._number, now)
-        if len(raw) > self._settings.max_task_bytes:
-            why = f"the body has {len(raw)} bytes, the most is {self._settings.max_task_bytes}"
-            return Rejected(delivery, None, Reason.TOO_LARGE, why)
-        return delivery
-
-    def _patience_left(self, now: float) -> float:
-        """Return for how long the oldest unbegun delivery may still wait."""
-        puts = self._puts
-        while puts and puts[0][0] <= self._state.begun:
-            puts.popleft()
-        return puts[0][1] + self._settings.patience - now if puts else float("inf")
-
-    def _withdraw(self) -> dict[str, list[bytes]]:
-        """Take back from the channel what no executor has begun, oldest first, by queue.
-
-        It is struck from the ledger now: if the reply to giving it back is lost, the audit
-        adopts what wasn't given back.
-        """
-        unbegun: dict[str, list[bytes]] = {}
-        while True:
-            try:
-                delivery = self._channels.unbegun.receive_nowait()
-            except (anyio.WouldBlock, anyio.EndOfStream, anyio.ClosedResourceError):
-                break
-            self._state.put -= 1
-            self._ledger.discard(delivery.queue, delivery.raw)
-            unbegun.setdefault(delivery.queue, []).append(delivery.raw)
-        self._puts.clear()
-        return unbegun
 
     async def _give_back(self, unbegun: dict[str, list[bytes]]) -> None:
         """Give tasks back to the head of their queues, in their old order (I3)."""
@@ -321,6 +240,6 @@ class Fetcher:
                 logger.info(
                     "Adopting {} tasks of {} whose delivery was lost", len(strangers), queue
                 )
-                self._accept(queue, strangers)
+                self._intake.accept(queue, strangers)
         self._suspicious = False
         self._audited = anyio.current_time()

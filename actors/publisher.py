@@ -12,6 +12,7 @@ from loguru import logger
 from actors.answers import settlement
 from actors.broker import RefusedError, Session, Settled, Settlement, UnreachableError
 from actors.ledger import Ledger
+from actors.refusals import Refusals
 from actors.settings import MAX_BATCH, MAX_BATCH_BYTES
 from actors.state import WorkerState
 from actors.surroundings import Surroundings
@@ -61,6 +62,7 @@ class Publisher:
         self._surroundings = surroundings
         self._released: list[Released] = []
         self._refused: list[_Ending] = []
+        self._refusals = Refusals("settle tasks")
 
     async def run(self) -> None:
         """Settle outcomes until there are no more, then give back what was released."""
@@ -118,8 +120,10 @@ class Publisher:
         try:
             answers = await self._session.settle(queue, [ending for _, ending in endings])
         except RefusedError as error:
-            logger.warning("The server refuses to settle tasks of {}: {}", queue, error)
+            self._refusals.note(queue, error)
             answers = [Settled.FAILED] * len(endings)
+        else:
+            self._refusals.clear(queue)
         for ending, answer in zip(endings, answers, strict=True):
             if answer is Settled.FAILED:
                 self._refused.append(ending)

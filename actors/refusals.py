@@ -1,5 +1,6 @@
-"""Which queues the server refuses to serve: one that is broken must not keep the others waiting."""
+"""What the server refuses: a broken queue must not keep the others waiting, nor fill the log."""
 
+from collections import Counter
 from collections.abc import Iterable
 from typing import Final
 
@@ -13,18 +14,32 @@ _PAUSE: Final = 1.0
 
 
 class Refusals:
-    """The queues that were refused of late."""
+    """The queues that were refused of late.
 
-    def __init__(self) -> None:
+    Args:
+        what: what the server refuses, in words, for the log.
+    """
+
+    def __init__(self, what: str) -> None:
+        self._what = what
         self._until: dict[str, float] = {}
+        self._counts: Counter[str] = Counter()
 
     def __repr__(self) -> str:
         return f"Refusals({', '.join(self._until)})"
 
     def note(self, queue: str, error: RefusedError) -> None:
-        """Leave a queue alone for a while, and say why."""
-        logger.warning("The server refuses to hand out tasks of {}: {}", queue, error)
+        """Leave a queue alone for a while; say why the 1st, 2nd, 4th, 8th … time."""
+        self._counts[queue] += 1
+        count = self._counts[queue]
+        if count & (count - 1) == 0:
+            logger.warning("The server refuses to {} of {}: {}", self._what, queue, error)
         self._until[queue] = anyio.current_time() + _PAUSE
+
+    def clear(self, queue: str) -> None:
+        """Note that the server has served a queue."""
+        if queue in self._counts:
+            del self._counts[queue]
 
     def others(self, queues: Iterable[str]) -> list[str]:
         """Return the queues that may be asked, in their order."""

@@ -23,10 +23,12 @@ from attrs import frozen
 from actors.broker import Session
 from actors.death_watch import Timing
 from actors.drain import Drain, Ends
-from actors.executor import Executor, Tools
-from actors.fetcher import Channels, Fetcher
+from actors.execution import Tools
+from actors.executor import Executor
+from actors.fetcher import Fetcher
 from actors.handlers import Handler
 from actors.heartbeat import HeartbeatSender
+from actors.intake import Channels, Intake
 from actors.janitor import Janitor
 from actors.lease_keeper import LeaseKeeper
 from actors.ledger import Ledger
@@ -67,7 +69,8 @@ async def run_tree(parts: Parts, slots: TaskGroup) -> None:
     to_executors, deliveries = anyio.create_memory_object_stream[Delivery](inf)
     to_publisher, outcomes = anyio.create_memory_object_stream[Outcome](inf)
     channels = Channels(to_executors, deliveries, to_publisher.clone())
-    fetcher = Fetcher(parts.queues, session, channels, state, ledger, settings)
+    intake = Intake(channels, state, ledger, settings)
+    fetcher = Fetcher(parts.queues, session, intake, state, ledger, settings)
     tools = Tools(
         handlers=parts.handlers,
         settings=settings,

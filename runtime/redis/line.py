@@ -81,7 +81,8 @@ class Line:
         except _LOST as error:
             why = describe(error)
             pause = self._backoff.next()
-            if self._backoff.worth_saying:
+            # One failure is a blip: the next call connects again.
+            if self._backoff.failures > 1 and self._backoff.worth_saying:
                 logger.warning("The Redis server at {} doesn't answer: {}", self._address, why)
             await anyio.sleep(pause)
             raise UnreachableError(why) from None
@@ -90,7 +91,8 @@ class Line:
         except RedisError as error:
             raise UnreachableError(describe(error)) from None
         if self._backoff.failures:
-            logger.info("The Redis server at {} answers again", self._address)
+            if self._backoff.failures > 1:
+                logger.info("The Redis server at {} answers again", self._address)
             self._backoff.reset()
         return reply
 

@@ -102,6 +102,12 @@ class Stage:
         return [json.loads(raw)["id"] for listed in lists for raw in listed]
 
     @staticmethod
+    def load(worker: Worker) -> tuple[int, int]:
+        """Return how many tasks a worker runs, and how many it holds and hasn't begun."""
+        statistics = worker.statistics()
+        return len(statistics.running), statistics.buffered
+
+    @staticmethod
     def field(raw: bytes, name: str) -> Any:
         """Return a field of a body, or None."""
         return json.loads(raw).get(name)

@@ -20,7 +20,7 @@ async def filled(stage: Stage, worker: Worker, seconds: float) -> None:
     """Let a hoarding worker run 2 tasks and hold 20 more."""
     await stage.warm_up()
     await stage.push_naps(NAMES, seconds)
-    await until(lambda: worker.statistics().buffered == 20, "20 are buffered")
+    await until(lambda: stage.load(worker) == (2, 20), "20 are buffered")
     assert stage.queued() == []
     assert busy(worker.statistics()) == NAMES[:2]
 
@@ -197,7 +197,7 @@ async def test_no_handler_begins_after_a_stop(stage: Stage) -> None:
     async with stage.working(concurrency=1, worker_id="w", settings=HOARDING) as worker:
         await stage.warm_up()
         await stage.push_naps(["a", "b", "c"], 0.1)
-        await until(lambda: worker.statistics().buffered == 2)
+        await until(lambda: stage.load(worker) == (1, 2))
         network.delay = lambda _: 0.5
         await stage.push_naps(["d", "e"], 0.1)
         async with anyio.create_task_group() as stopping:

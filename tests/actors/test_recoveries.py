@@ -21,7 +21,7 @@ async def holding(stage: Stage, host: anyio.abc.TaskGroup, names: list[str]) -> 
     host.start_soon(stage.mortal, victim)
     await stage.warm_up()
     await stage.push_naps(names, 600)
-    await until(lambda: victim.statistics().buffered == len(names) - 2)
+    await until(lambda: stage.load(victim) == (2, len(names) - 2))
     return victim
 
 
@@ -216,7 +216,7 @@ async def test_nothing_is_begun_while_the_lease_is_in_doubt(stage: Stage) -> Non
     async with stage.working(worker_id="late", concurrency=1, settings=HOARDING) as late:
         await stage.warm_up()
         await stage.push_naps(names, 4)
-        await until(lambda: late.statistics().buffered == 5)
+        await until(lambda: stage.load(late) == (1, 5))
         async with stage.working(worker_id="heir", concurrency=1):
             network.freeze()
             await anyio.sleep(60)
@@ -267,7 +267,7 @@ async def test_a_lost_hand_back_is_not_sent_again_blindly(stage: Stage, kind: st
     async with stage.working(worker_id="w", concurrency=1, settings=HOARDING) as worker:
         await stage.warm_up()
         await stage.push_naps(names, 1)
-        await until(lambda: worker.statistics().buffered == 9)
+        await until(lambda: stage.load(worker) == (1, 9))
         calls = count()
         setattr(network, kind, lambda name: name == "release" and next(calls) < 3)
         await worker.stop()

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from actors import WorkerSettings
 from runtime import composition
 from runtime.cli.options import Level, WorkerOptions
 from runtime.redis.connection import sync_client
@@ -233,3 +234,25 @@ def test_two_workers_of_one_server_share_it(tmp_path: Path, redis_url: str) -> N
 def test_suppressed_lines_are_not_even_made(level: Level, shown: bool) -> None:  # noqa: FBT001 - a case
     """A level that hides the lines of tasks makes the worker skip them: each costs 17 µs."""
     assert composition._settings(WorkerOptions(log_level=level)).log_tasks is shown
+
+
+def test_options_reach_the_worker() -> None:
+    """Each option that is a figure of the worker's arrives there."""
+    chosen = WorkerOptions(
+        grace=1.0,
+        timeout=2.0,
+        max_task_bytes=3,
+        max_result_bytes=4,
+        strict_order=True,
+        burst=True,
+        log_level="error",
+    )
+    assert composition._settings(chosen) == WorkerSettings(
+        grace=1.0,
+        timeout=2.0,
+        max_task_bytes=3,
+        max_result_bytes=4,
+        strict_order=True,
+        burst=True,
+        log_tasks=False,
+    )

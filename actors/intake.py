@@ -1,0 +1,134 @@
+"""Where held tasks enter the worker: from the fetcher's hands into the channels, and back.
+
+Keeps the ledger and knows how long the oldest delivery has waited for an executor.
+"""
+
+from collections import deque
+from collections.abc import Sequence
+
+import anyio
+from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectSendStream
+from attrs import frozen
+
+from actors.ledger import Ledger
+from actors.settings import WorkerSettings
+from actors.state import WorkerState
+from messages import (
+    Delivery,
+    MalformedTaskError,
+    Outcome,
+    Reason,
+    Rejected,
+    Undecodable,
+    decode_task,
+)
+
+
+@frozen(eq=False)
+class Channels:
+    """The ends of channels that the fetcher holds.
+
+    Attributes:
+        deliveries: to the executors.
+        unbegun: the executors' end of it, to take back what none has begun.
+        outcomes: to the publisher, for bodies that are no tasks.
+    """
+
+    deliveries: MemoryObjectSendStream[Delivery]
+    unbegun: MemoryObjectReceiveStream[Delivery]
+    outcomes: MemoryObjectSendStream[Outcome]
+
+
+class Intake:
+    """The entrance.
+
+    Args:
+        channels: where deliveries go.
+        state: counts them.
+        ledger: knows what is held.
+        settings: bounds and patience.
+    """
+
+    def __init__(
+        self, channels: Channels, state: WorkerState, ledger: Ledger, settings: WorkerSettings
+    ) -> None:
+        self._channels = channels
+        self._state = state
+        self._ledger = ledger
+        self._settings = settings
+        self._closed = False
+        self._number = 0
+        # (deliveries put up to here, when they were put): the age of the oldest unbegun one.
+        self._puts: deque[tuple[int, float]] = deque()
+
+    def __repr__(self) -> str:
+        return f"Intake({self._state.buffered} wait)"
+
+    def accept(self, queue: str, raws: Sequence[bytes]) -> None:
+        """Send held bodies on: tasks to the executors, what is none to the publisher.
+
+        Once stopped it sends nothing on: what is held and not known is given back at the end.
+        """
+        if not raws or self._closed:
+            return
+        now = anyio.current_time()
+        for raw in raws:
+            self._ledger.add(queue, raw)
+            self._number += 1
+            decoded = self._decode(queue, raw, now)
+            if isinstance(decoded, Delivery):
+                self._channels.deliveries.send_nowait(decoded)
+                self._state.put += 1
+            else:
+                self._channels.outcomes.send_nowait(decoded)
+        self._puts.append((self._state.put, now))
+        self._state.idle.wake_one()
+
+    def _decode(self, queue: str, raw: bytes, now: float) -> Delivery | Rejected:
+        try:
+            task = decode_task(raw)
+        except MalformedTaskError as error:
+            undecodable = Undecodable(error, raw, queue)
+            return Rejected(undecodable, None, Reason.MALFORMED, str(error))
+        delivery = Delivery(task, raw, queue, self._number, now)
+        if len(raw) > self._settings.max_task_bytes:
+            why = f"the body has {len(raw)} bytes, the most is {self._settings.max_task_bytes}"
+            return Rejected(delivery, None, Reason.TOO_LARGE, why)
+        return delivery
+
+    def patience_left(self, now: float) -> float:
+        """Return for how long the oldest unbegun delivery may still wait."""
+        puts = self._puts
+        while puts and puts[0][0] <= self._state.begun:
+            puts.popleft()
+        return puts[0][1] + self._settings.patience - now if puts else float("inf")
+
+    def withdraw(self) -> dict[str, list[bytes]]:
+        """Take back from the channel what no executor has begun, oldest first, by queue.
+
+        It is struck from the ledger now: if the reply to giving it back is lost, the audit
+        adopts what wasn't given back.
+        """
+        unbegun: dict[str, list[bytes]] = {}
+        while True:
+            try:
+                delivery = self._channels.unbegun.receive_nowait()
+            except (anyio.WouldBlock, anyio.EndOfStream, anyio.ClosedResourceError):
+                break
+            self._state.put -= 1
+            self._ledger.discard(delivery.queue, delivery.raw)
+            unbegun.setdefault(delivery.queue, []).append(delivery.raw)
+        self._puts.clear()
+        return unbegun
+
+    def close(self) -> None:
+        """Send nothing on any more; idle executors end."""
+        self._closed = True
+        self._channels.deliveries.close()
+        self._state.idle.wake_all()
+
+    def end(self) -> None:
+        """Close all that is left open."""
+        self.close()
+        self._channels.unbegun.close()
+        self._channels.outcomes.close()
