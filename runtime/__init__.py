@@ -3,13 +3,16 @@
 | where | what |
 |---|---|
 | `task_queue` | `TaskQueue`, the producer's side |
-| `session` | what an open `TaskQueue` holds: connections, and who waits |
+| `producer_session` | what an open `TaskQueue` holds: connections, and who waits |
 | `outgoing` | what it sends: tasks checked, encoded, in batches |
 | `waiters` | waiting for results without polling |
 | `errors` | what is raised on purpose |
 | `redis` | the Redis broker: keys, scripts, connections, leases |
+| `memory` | the in-memory broker, for tests: `from runtime.memory import MemoryBroker` |
 | `embedded` | private servers, for running without any configuration |
 | `brain` | BRAiN's own handlers |
+| `cli`, `composition` | the command line; where concrete parts meet |
+| `loop_watch`, `logs`, `state_file` | a blocked loop; the log; the sign of life for `health` |
 
 Importing this package alone imports none of that: the names below are looked up at first use.
 """
@@ -18,11 +21,16 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
+    from runtime.redis.broker import RedisBroker, RedisSettings
     from runtime.task_queue import TaskQueue
 
-__all__ = ["TaskQueue"]
+__all__ = ["RedisBroker", "RedisSettings", "TaskQueue"]
 
-_HOMES: Final = {"TaskQueue": "runtime.task_queue"}
+_HOMES: Final = {
+    "RedisBroker": "runtime.redis.broker",
+    "RedisSettings": "runtime.redis.broker",
+    "TaskQueue": "runtime.task_queue",
+}
 
 
 def __getattr__(name: str) -> Any:

@@ -14,9 +14,9 @@ from attrs import frozen
 
 from runtime.errors import ResultTimeoutError, UnreadableResultError
 from runtime.outgoing import MAX_TASK_BYTES, Entry, check_id, check_queue, make_entry
+from runtime.producer_session import Session, open_session
 from runtime.redis import keys
 from runtime.redis.address import safe_url
-from runtime.session import Session, open_session
 
 # Then other tasks of the event loop have their turn.
 _ENCODED_AT_ONCE: Final = 1_000

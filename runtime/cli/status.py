@@ -52,7 +52,7 @@ def status(*, options: StatusOptions = _DEFAULTS) -> int:
 
 async def _status(url: str, options: StatusOptions) -> None:
     from runtime.cli.overview import overview  # noqa: PLC0415 - as above
-    from runtime.session import open_session  # noqa: PLC0415
+    from runtime.producer_session import open_session  # noqa: PLC0415
 
     session = await open_session(url, 5.0, lambda: 0.5)
     try:
