@@ -105,13 +105,15 @@ class Worker:
     def statistics(self) -> Statistics:
         """Return a snapshot of what the worker does and has done."""
         state = self._state
+        # What was given back on a stuck handler's behalf is struck from the ledger already.
+        begun = sum(not running.forsaken for running in state.running.values())
         return Statistics(
             worker_id=self.worker_id,
             queues=self._queues,
             slots=self._slots,
             running=self._running(),
             buffered=state.buffered,
-            unsettled=len(self._ledger) - len(state.running) - state.buffered,
+            unsettled=len(self._ledger) - begun - state.buffered,
             processed=state.processed,
             failed=state.failed,
             rejected=state.rejected,
