@@ -26,6 +26,7 @@ class Network:
         delay: seconds that a call takes on its way, by its name.
         calls: the names of all calls, in order.
         renewals: when the lease was renewed.
+        mute: whether renewals alone don't get through.
     """
 
     fails: Callable[[str], bool] = lambda _: False
@@ -34,6 +35,7 @@ class Network:
     delay: Callable[[str], float] = lambda _: 0.0
     calls: list[str] = field(factory=list)
     renewals: list[float] = field(factory=list)
+    mute: bool = False
     _thawed: anyio.Event | None = None
 
     @property
@@ -86,7 +88,7 @@ class FaultySession:
 
     def _renew_if_reached(self) -> None:
         """Renew the lease, unless the worker is cut off."""
-        if not self.network.frozen:
+        if not self.network.frozen and not self.network.mute:
             self.network.renewals.append(anyio.current_time())
             self._renew()
 

@@ -209,6 +209,46 @@ async def test_an_outage_for_all_reclaims_nothing(stage: Stage) -> None:
     assert sorted(stage.started) == sorted(stage.answered()) == names
 
 
+async def test_who_cannot_renew_declares_nobody_dead(stage: Stage) -> None:
+    """What kept a worker from renewing may have kept the others from it: no evidence (I5)."""
+    networks = [stage.broker.network(name) for name in ("one", "two")]
+    async with stage.working(worker_id="one") as one, stage.working(worker_id="two") as two:
+        names = [f"t{number}" for number in range(4)]
+        await stage.push_naps(names, 30)
+        await until(lambda: len(stage.started) == 4)
+        for network in networks:
+            network.mute = True
+        await anyio.sleep(10)
+        for network in networks:
+            network.mute = False
+            await anyio.sleep(1.5)
+        for name in names:
+            await stage.answer(name)
+
+        assert one.statistics().reclaimed + two.statistics().reclaimed == 0
+    assert sorted(stage.started) == names
+
+
+@pytest.mark.parametrize("name", ["take", "wait"])
+async def test_a_task_whose_delivery_was_lost_is_found_at_once(stage: Stage, name: str) -> None:
+    """After a lost reply the worker looks at what it holds; it doesn't wait for the audit."""
+    network = stage.broker.network("w")
+    async with stage.working(worker_id="w", concurrency=1):
+        await until(lambda: network.calls[-1] == "wait")
+        if name == "take":
+            await stage.push_naps(["first"], 1)
+            await until(lambda: stage.started)
+            await stage.push_naps(["t"])
+        calls = count()
+        network.loses = lambda called: called == name and next(calls) == 0
+        if name == "wait":
+            await stage.push_naps(["t"])
+        await stage.answer("t")
+
+        assert next(calls) >= 1, "the reply was lost"
+        assert anyio.current_time() < 1.5
+
+
 async def test_nothing_is_begun_while_the_lease_is_in_doubt(stage: Stage) -> None:
     """What lies in the buffer of a cut-off worker isn't run there any more: others have it."""
     network = stage.broker.network("late")
@@ -224,8 +264,10 @@ async def test_nothing_is_begun_while_the_lease_is_in_doubt(stage: Stage) -> Non
             assert [name for name in stage.started if name != "t0"] == names[1:]
             network.thaw()
             await until(lambda: late.statistics().unsettled == 0)
+            await anyio.sleep(10)
 
     assert sorted(stage.answered()) == names
+    assert [name for name in stage.started if name != "t0"] == names[1:]
 
 
 CALLS = ["take", "wait", "held", "release", "settle", "beat", "look", "inflight", "reclaim"]

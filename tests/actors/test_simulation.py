@@ -77,7 +77,7 @@ def check(world: Simulation) -> None:
 UNSHRUNK = (Phase.explicit, Phase.reuse, Phase.generate)
 
 
-@settings(deadline=None, max_examples=60, phases=UNSHRUNK, suppress_health_check=list(HealthCheck))
+@settings(deadline=None, max_examples=120, phases=UNSHRUNK, suppress_health_check=list(HealthCheck))
 @given(plans)
 def test_whatever_goes_wrong_each_task_is_answered_once(plan: Plan) -> None:
     """Kills, cuts, lost replies and stops at any moment: no task is lost or answered twice."""
