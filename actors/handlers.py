@@ -2,13 +2,16 @@
 
 import inspect
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from typing import Any, TypeVar, get_type_hints
+from typing import Any, Final, TypeVar, get_type_hints
 
 from attrs import field, frozen
 
 from actors.context import Context
 from actors.control import Backoff
 from actors.payloads import PayloadReader, reader_for
+
+_LONGEST_TIMEOUT: Final = 31_536_000
+"""Seconds; the same bound as a task's own time-out."""
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 
@@ -145,8 +148,10 @@ def _inspect(
     name = f"{function.__module__}.{function.__qualname__}"
     if not task_type:
         raise HandlerError(f"handler {name} is for an empty type; a type is a non-empty text")
-    if timeout is not None and not timeout > 0:
-        raise HandlerError(f"handler {name} has timeout={timeout!r}; it must be above 0 seconds")
+    if timeout is not None and not 0 < timeout <= _LONGEST_TIMEOUT:
+        raise HandlerError(
+            f"handler {name} has timeout={timeout!r}; it must be above 0 s and at most a year"
+        )
     if inspect.isgeneratorfunction(function) or inspect.isasyncgenfunction(function):
         raise HandlerError(f"handler {name} is a generator; return a result instead of yielding")
     parameters = _parameters(name, function)
