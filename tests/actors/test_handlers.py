@@ -170,7 +170,11 @@ def test_what_cannot_be_a_handler_is_refused_by_name(
     ("task_type", "options", "words"),
     [
         ("", {}, "test_handlers.plain is for an empty type"),
-        ("t", {"timeout": 0}, "test_handlers.plain has timeout=0; it must be above 0 seconds"),
+        (
+            "t",
+            {"timeout": 0},
+            "test_handlers.plain has timeout=0; it must be above 0 s and at most a year",
+        ),
         ("t", {"timeout": float("nan")}, "test_handlers.plain has timeout=nan"),
     ],
 )
