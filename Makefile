@@ -31,7 +31,7 @@ test: check  ## Everything that must hold before a change lands
 	$(BIN)/python -m pytest -n $(WORKERS) -m "not soak"
 
 soak: setup  ## Long runs: kills, cuts, restarts, a full server
-	$(BIN)/python -m pytest -m soak --timeout 1800
+	$(BIN)/python -m pytest -n $(WORKERS) -m soak --timeout 1800
 
 bench: setup  ## Speed, as ratios measured in one run (BENCH="--json" for scripts)
 	$(BIN)/python -m benchmarks $(BENCH)

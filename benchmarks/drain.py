@@ -45,16 +45,6 @@ class Drained:
         """Tasks a second."""
         return rate(self.samples[0], self.samples[-1])
 
-    def windows(self, size: int) -> list[float]:
-        """Return the rates of windows of so many tasks each, in order."""
-        rates: list[float] = []
-        begin = self.samples[0]
-        for sample in self.samples:
-            if begin.left - sample.left >= size:
-                rates.append(rate(begin, sample))
-                begin = sample
-        return rates
-
 
 def rate(begin: Sample, end: Sample) -> float:
     """Return the tasks a second between two looks."""
@@ -66,23 +56,26 @@ def watch_drain(
     process: Measured,
     total: int,
     each: Callable[[Sample], None] = lambda _: None,
+    *,
+    queue: str = QUEUE,
 ) -> Drained:
-    """Watch a process drain the queue of so many tasks that do nothing.
+    """Watch a process drain a queue of so many tasks that do nothing.
 
     Args:
         client: to look.
         process: who drains.
         total: how many tasks were pushed.
         each: called with each look.
+        queue: which one.
 
     Raises:
-        BenchmarkError: it ended or got stuck, or didn't answer each task.
+        BenchmarkError: it ended or got stuck, or there is nothing to time.
     """
-    holder = _holder(client, process)
-    samples = [_look(client, holder)]
+    holder = _holder(client, process, queue)
+    samples = [_look(client, holder, queue)]
     while samples[-1].left:
         time.sleep(_LOOK)
-        sample = _look(client, holder)
+        sample = _look(client, holder, queue)
         each(sample)
         if sample.left == samples[-1].left:
             _check_progress(process, samples[-1], sample)
@@ -91,22 +84,21 @@ def watch_drain(
             samples = [sample]
         else:
             samples.append(sample)
-    _check_answers(client, total)
     if len(samples) == 1:
         raise BenchmarkError(f"{total} tasks are too few to time {process.name}")
     return Drained(tuple(samples))
 
 
-def _holder(client: redis.Redis, process: Measured) -> str:
+def _holder(client: redis.Redis, process: Measured, queue: str) -> str:
     """Wait for the process to join, and return under which name it holds tasks."""
-    found = process.wait_for(lambda: cast("list[bytes]", client.hkeys(keys.leases(QUEUE))), 60)
+    found = process.wait_for(lambda: cast("list[bytes]", client.hkeys(keys.leases(queue))), 60)
     return found[0].decode()
 
 
-def _look(client: redis.Redis, holder: str) -> Sample:
+def _look(client: redis.Redis, holder: str, queue: str) -> Sample:
     with client.pipeline(transaction=True) as both:
-        both.llen(QUEUE)
-        both.llen(keys.inflight(QUEUE, holder))
+        both.llen(queue)
+        both.llen(keys.inflight(queue, holder))
         lengths = both.execute()
     return Sample(time.perf_counter(), sum(lengths))
 
@@ -118,8 +110,12 @@ def _check_progress(process: Measured, last: Sample, now: Sample) -> None:
         raise BenchmarkError(f"{process.name} is stuck with {now.left} tasks: {process.said()}")
 
 
-def _check_answers(client: redis.Redis, total: int) -> None:
-    """Fast and wrong counts for nothing."""
+def check_answers(client: redis.Redis, total: int) -> None:
+    """Look whether so many tasks were answered, for fast and wrong counts for nothing.
+
+    Raises:
+        BenchmarkError: they weren't.
+    """
     answers = 0
     for key in client.scan_iter(match=keys.result("*"), count=10_000):
         if answers == 0 and b'"success":true' not in cast("bytes", client.get(key)):

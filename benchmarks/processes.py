@@ -1,6 +1,7 @@
 """The processes that are measured: workers as users start them, and the loops they compare with."""
 
 import os
+import signal
 import subprocess
 import sys
 import tempfile
@@ -84,6 +85,15 @@ class Measured:
         status = Path(f"/proc/{self.pid}/status").read_text()
         (line,) = (line for line in status.splitlines() if line.startswith("VmRSS:"))
         return int(line.split()[1]) / 1024
+
+    @contextmanager
+    def suspended(self) -> Iterator[None]:
+        """Keep it from running meanwhile."""
+        self.process.send_signal(signal.SIGSTOP)
+        try:
+            yield
+        finally:
+            self.process.send_signal(signal.SIGCONT)
 
     def end(self) -> None:
         """End it in an orderly way; does nothing if it has ended.

@@ -19,7 +19,7 @@ class Sizes:
         kills: of recovery.
         short: tasks of the short queue.
         long: tasks of the long queue.
-        drains: of the short queue, before and again after the long one.
+        drains: of the short queue, on the way through the long one.
         starts: of the footprint.
     """
 
@@ -34,7 +34,7 @@ class Sizes:
 
 
 FULL = Sizes(
-    rounds=5, tasks=20_000, pushes=400, kills=5, short=10_000, long=1_000_000, drains=4, starts=5
+    rounds=5, tasks=20_000, pushes=400, kills=5, short=10_000, long=1_000_000, drains=10, starts=5
 )
 QUICK = Sizes(
     rounds=1, tasks=3_000, pushes=40, kills=1, short=3_000, long=20_000, drains=1, starts=1

@@ -24,11 +24,10 @@ def body(task_type: str, payload: Mapping[str, Any], task_id: str | None = None)
     )
 
 
-def push_noops(client: redis.Redis, count: int) -> None:
-    """Put so many tasks that do nothing on the queue of an empty server."""
-    client.flushall()
+def push_noops(client: redis.Redis, count: int, *, queue: str = QUEUE) -> None:
+    """Put so many tasks that do nothing on a queue."""
     for chunk in _chunks(count):
-        client.rpush(QUEUE, *(body("bench.noop", {"number": number}) for number in chunk))
+        client.rpush(queue, *(body("bench.noop", {"number": number}) for number in chunk))
 
 
 def _chunks(count: int) -> Iterator[range]:

@@ -3,7 +3,7 @@
 from collections import defaultdict
 from collections.abc import Callable
 
-from benchmarks.drain import watch_drain
+from benchmarks.drain import check_answers, watch_drain
 from benchmarks.figures import Bound, Figure, ratios
 from benchmarks.processes import running, worker
 from benchmarks.tasks import push_noops
@@ -49,9 +49,13 @@ def measure(url: str, rounds: int, total: int, step: Callable[[], None]) -> list
 
 def _run(url: str, slots: int, total: int) -> float:
     with sync_client(url) as client:
+        client.flushall()
         push_noops(client, total)
         if slots == _BARE:
             with running("the bare loop", "benchmarks.bare", url) as process:
-                return watch_drain(client, process, total).rate
-        with worker(url, slots) as process:
-            return watch_drain(client, process, total).rate
+                drained = watch_drain(client, process, total)
+        else:
+            with worker(url, slots) as process:
+                drained = watch_drain(client, process, total)
+        check_answers(client, total)
+        return drained.rate

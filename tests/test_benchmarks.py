@@ -101,10 +101,6 @@ def test_a_rate_counts_from_the_first_look_that_saw_answers() -> None:
     """What was answered before the first look counts neither as work nor as time."""
     drained = Drained((Sample(10.0, 900), Sample(11.0, 400), Sample(12.0, 0)))
     assert drained.rate == 450
-    assert drained.windows(450) == [
-        500,
-    ]
-    assert drained.windows(400) == [500, 400]
 
 
 def test_tasks_are_those_of_a_producer() -> None:

@@ -85,7 +85,7 @@ def test_whatever_goes_wrong_each_task_is_answered_once(plan: Plan) -> None:
 
 
 @pytest.mark.soak
-@settings(deadline=None, max_examples=5_000, suppress_health_check=list(HealthCheck))
+@settings(deadline=None, max_examples=1_500, suppress_health_check=list(HealthCheck))
 @given(plans)
 def test_whatever_goes_wrong_for_long_each_task_is_answered_once(plan: Plan) -> None:
     """The same, with as many plans as a long run allows."""
