@@ -24,7 +24,11 @@ class UnreachableError(BrokerError):
 
 
 class RefusedError(BrokerError):
-    """The server answered that it won't: nothing happened."""
+    """The server answered that it won't.
+
+    Nothing happened; but for release and reclaim, where it may have happened to some of the tasks:
+    each of them is in one place, and the inflight list tells which.
+    """
 
 
 class LeaseLapsedError(RefusedError):

@@ -154,7 +154,7 @@ class Publisher:
             try:
                 await self._give_back(queue, raws)
             except RefusedError as error:
-                logger.warning("Giving back {} tasks of {} failed: {}", len(raws), queue, error)
+                logger.warning("The server refuses to take tasks of {} back: {}", queue, error)
                 continue
             for raw in raws:
                 self._ledger.discard(queue, raw)
