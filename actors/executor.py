@@ -96,5 +96,9 @@ class Executor:
             isinstance(outcome, Released) and running.interrupt is Interrupt.LEASE_LOST
         ):
             return anyio.current_time()
-        self._outcomes.send_nowait(outcome)
+        try:
+            self._outcomes.send_nowait(outcome)
+        except anyio.BrokenResourceError:
+            # The publisher has gone down with the tree: the task comes back when the lease lapses.
+            return anyio.current_time()
         return running.since + running.took
