@@ -48,11 +48,11 @@ class _LongDrain:
 
     def see(self, sample: Sample) -> None:
         """Take in a look at the queue."""
-        self.looks += 1
         if self.looks % _LOOKS == 0:
             self.peak = max(self.peak, self.process.memory())
-            if sample.left > self.total * 0.9:
+            if self.looks == 0 or sample.left > self.total * 0.9:
                 self.early = self.peak
+        self.looks += 1
         if self.begin is None:
             # Not from the first look after a pause: what it shows happened before and during it.
             self.begin = sample
@@ -80,7 +80,8 @@ def measure(
     def drain_short() -> None:
         shorts.append(_drain_short(url, short))
 
-    long_one = _drain_long(url, long, long // (rounds + 1), drain_short, step)
+    # One stretch more than there are pauses, and one for what passes before the looks begin.
+    long_one = _drain_long(url, long, long // (rounds + 2), drain_short, step)
     with sync_client(url) as client:
         check_answers(client, long + short * len(shorts))
     # Each stretch of the long queue lies between two drains of the short one.

@@ -69,10 +69,11 @@ def watch_drain(
         queue: which one.
 
     Raises:
-        BenchmarkError: it ended or got stuck, or there is nothing to time.
+        BenchmarkError: it ended or got stuck.
     """
     holder = _holder(client, process, queue)
-    samples = [_look(client, holder, queue)]
+    full = _look(client, holder, queue)
+    samples = [full]
     while samples[-1].left:
         time.sleep(_LOOK)
         sample = _look(client, holder, queue)
@@ -81,11 +82,12 @@ def watch_drain(
             _check_progress(process, samples[-1], sample)
         elif samples[-1].left == total:
             # The first answers came after this look's predecessor: time runs from here.
-            samples = [sample]
+            full, samples = samples[-1], [sample]
         else:
             samples.append(sample)
     if len(samples) == 1:
-        raise BenchmarkError(f"{total} tasks are too few to time {process.name}")
+        # One look saw the end of it all. From the last look before, the rate is understated.
+        samples.insert(0, full)
     return Drained(tuple(samples))
 
 

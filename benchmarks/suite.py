@@ -37,7 +37,7 @@ FULL = Sizes(
     rounds=5, tasks=20_000, pushes=400, kills=5, short=10_000, long=1_000_000, drains=10, starts=5
 )
 QUICK = Sizes(
-    rounds=1, tasks=3_000, pushes=40, kills=1, short=3_000, long=20_000, drains=1, starts=1
+    rounds=1, tasks=8_000, pushes=40, kills=1, short=8_000, long=40_000, drains=1, starts=1
 )
 
 

@@ -277,6 +277,7 @@ async def test_a_handler_that_finishes_in_spite_of_its_cancellation_is_answered(
         assert (answer["success"], answer["result"]) == (True, {"value": "done"})
 
 
+@pytest.mark.real_time
 async def test_a_thread_that_hangs_is_left_behind(stage: Stage) -> None:
     """A `def` handler that can't be cancelled: its task is released, its thread is named."""
     over = threading.Event()

@@ -11,7 +11,7 @@ import pytest
 from attrs import frozen
 
 from actors import Context, Reject, Retry, Surroundings
-from tests.actors.stage import Q, Stage, body
+from tests.actors.stage import Q, Stage, body, until
 from tests.messages.test_malformed import BAD_PAYLOADS, MALFORMED
 
 pytestmark = pytest.mark.anyio
@@ -64,6 +64,7 @@ async def test_a_handler_knows_its_task(stage: Stage) -> None:
     assert (answer["started_at"], answer["queue_ms"]) == ("2024-02-17T11:00:00Z", 1_800_000.0)
 
 
+@pytest.mark.real_time
 async def test_a_def_handler_runs_in_a_thread(stage: Stage) -> None:
     """A plain function doesn't hold up the event loop: it runs beside it."""
 
@@ -105,6 +106,7 @@ FAILURES: list[tuple[BaseException, str, str]] = [
 ]
 
 
+@pytest.mark.real_time
 @pytest.mark.parametrize(("error", "text", "kind"), FAILURES, ids=lambda value: str(type(value)))
 @pytest.mark.parametrize("threaded", [False, True], ids=["async", "thread"])
 async def test_whatever_a_handler_raises_is_a_failure(
@@ -399,12 +401,12 @@ async def test_a_handler_that_swallows_its_time_out_and_returns_has_succeeded(
     assert (answer["success"], answer["result"]) == (True, {"value": "done"})
 
 
-@pytest.mark.virtual
+@pytest.mark.real_time
 async def test_a_thread_that_hangs_is_given_up(stage: Stage) -> None:
     """A `def` handler that can't be cancelled fails by its time-out; its slot works on."""
     over = threading.Event()
 
-    @stage.handlers.on("stuck", timeout=5)
+    @stage.handlers.on("stuck", timeout=0.1)
     def stuck(_: dict[str, Any]) -> None:
         over.wait()
 
@@ -412,12 +414,11 @@ async def test_a_thread_that_hangs_is_given_up(stage: Stage) -> None:
         async with stage.working(concurrency=1) as worker:
             answer = await stage.run("stuck")
             assert (await stage.run("nap"))["success"] is True
-            left = worker.statistics().left_behind
+            await until(lambda: len(worker.statistics().left_behind) == 1)
     finally:
         over.set()
 
     assert answer["result"]["error_type"] == "TimeoutError"
-    assert len(left) == 1
 
 
 @pytest.mark.virtual
