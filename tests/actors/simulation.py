@@ -191,9 +191,9 @@ class Simulation:
                 self.start_worker(world)
             world.start_soon(self.produce)
             for fault in sorted(self.plan.faults, key=lambda fault: fault.at):
-                await anyio.sleep(fault.at - anyio.current_time())
+                await anyio.sleep_until(fault.at)
                 self.strike(world, fault)
-            await anyio.sleep(CHAOS - anyio.current_time())
+            await anyio.sleep_until(CHAOS)
             for network in self.faulty.networks.values():
                 network.thaw()
                 network.quiet = True  # type: ignore[attr-defined]
