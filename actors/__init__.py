@@ -8,8 +8,10 @@ Knows no server, no environment and no command line; runs on asyncio and on trio
 | `fetcher`, `fetch_policy` | takes tasks; decides how many |
 | `intake`, `refusals` | where held tasks enter; which queues the server refuses |
 | `executor`, `execution`, `idle` | a slot; the steps of a run; slots without work |
+| `retry`, `failures` | whether and when a failed task is tried again; what went wrong, in words |
 | `publisher`, `answers` | tells the server how tasks ended; composes what it is told |
 | `janitor`, `death_watch`, `recovery` | recovers the tasks of the dead; who is dead; what becomes |
+| `promoter` | moves delayed tasks whose time has come |
 | `lease_keeper`, `heartbeat` | after a lapse; signs of life |
 | `drain`, `stop_request` | the end, in order; until when |
 | `handlers`, `payloads`, `context`, `control` | what writers of handlers use |
@@ -20,9 +22,11 @@ Knows no server, no environment and no command line; runs on asyncio and on trio
 from actors.broker import (
     Broker,
     BrokerError,
+    Delay,
     LeaseLapsedError,
     Look,
     Member,
+    Promoted,
     Recovery,
     RefusedError,
     Session,
@@ -44,6 +48,7 @@ __all__ = [
     "Broker",
     "BrokerError",
     "Context",
+    "Delay",
     "Handler",
     "HandlerError",
     "Handlers",
@@ -51,6 +56,7 @@ __all__ = [
     "LeaseLapsedError",
     "Look",
     "Member",
+    "Promoted",
     "Recovery",
     "RefusedError",
     "Reject",

@@ -1,42 +1,78 @@
-"""From an outcome to what the broker stores: the answer's JSON and the dead letter."""
+"""From an outcome to what the broker stores: the answer, the dead letter, or the next attempt."""
 
+from collections.abc import Callable
 from datetime import datetime
 from typing import Final, assert_never
 
 import msgspec
 from attrs import frozen
 
-from actors.broker import Settlement
+from actors.broker import Delay, Settlement
 from messages import (
     DeadLetter,
     Delivery,
     Failed,
     MalformedTaskError,
     Outcome,
+    PastError,
+    Postponed,
     Reason,
     Rejected,
     Released,
     Result,
+    Retried,
     Run,
     Succeeded,
     Task,
     encode_result,
     encode_value,
+    rewrite_task,
 )
 
 _LONGEST: Final = 4_000
 """Characters of an error that are kept."""
 
+_LONGEST_PAST: Final = 500
+"""Characters of an earlier attempt's error that are kept: it travels in the task."""
 
-def settlement(outcome: Outcome, worker_id: str, now: datetime) -> Settlement | None:
-    """Return how an outcome ends its task, or None if the task is given back."""
+_PAST_KEPT: Final = 10
+"""Earlier attempts whose errors travel in the task."""
+
+
+def settlement(
+    outcome: Outcome, worker_id: str, now: datetime, token: Callable[[], str]
+) -> Settlement | None:
+    """Return how an outcome ends its task, here, or None if the task is given back.
+
+    Args:
+        outcome: what became of a delivery.
+        worker_id: who answers.
+        now: when, UTC.
+        token: makes the nonces of changed bodies.
+    """
     match outcome:
         case Succeeded(delivery, run, value):
             result = _result(delivery.task, run, worker_id, now, value, success=True)
             return Settlement(delivery.raw, delivery.task.id, result)
-        case Failed(delivery, run, error, error_type):
-            result = _failure(delivery.task, run, worker_id, now, _clean(error), error_type)
-            return Settlement(delivery.raw, delivery.task.id, result)
+        case Retried(delivery, _, _, _, after):
+            body = _next_body(outcome, worker_id, now, token())
+            return Settlement(delivery.raw, delivery.task.id, None, delay=Delay(body, after))
+        case Postponed(delivery, until):
+            # From here on the server's clock says when: a worker's clock that is behind it would
+            # send the task to and fro.
+            body = rewrite_task(delivery.raw, nonce=token(), not_before=None)
+            return Settlement(delivery.raw, delivery.task.id, None, delay=Delay(body, at=until))
+        case Failed(delivery, run, error, error_type, traceback):
+            return rejection(
+                Subject(delivery.raw, task=delivery.task),
+                Reason.ATTEMPTS_EXHAUSTED,
+                error,
+                worker_id,
+                now,
+                run=run,
+                error_type=error_type,
+                traceback=traceback,
+            )
         case Rejected(delivery, run, reason, error):
             subject = (
                 Subject(delivery.raw, task=delivery.task)
@@ -48,6 +84,20 @@ def settlement(outcome: Outcome, worker_id: str, now: datetime) -> Settlement | 
             return None
         case _:
             assert_never(outcome)
+
+
+def _next_body(outcome: Retried, worker_id: str, now: datetime, nonce: str) -> bytes:
+    """Write the task as its next attempt: it carries what went wrong so far (I7)."""
+    task = outcome.delivery.task
+    past = PastError(
+        attempt=task.attempt,
+        error=_clean(outcome.error, _LONGEST_PAST),
+        error_type=_clean(outcome.error_type, _LONGEST_PAST),
+        worker_id=worker_id,
+        time=now,
+    )
+    errors = (*task.errors, past)[-_PAST_KEPT:]
+    return rewrite_task(outcome.delivery.raw, nonce=nonce, attempt=task.attempt + 1, errors=errors)
 
 
 @frozen
@@ -88,9 +138,13 @@ def rejection(  # noqa: PLR0913 - the parts of a dead letter
     *,
     run: Run | None = None,
     deaths: int | None = None,
+    error_type: str = "",
+    traceback: str = "",
 ) -> Settlement:
     """Return the end of what can't be run: a dead letter, and an answer if it has an id."""
     error = _clean(error)
+    error_type = _clean(error_type)
+    kind = error_type or reason.value
     task, task_id = subject.task, subject.task_id
     counted = task.deaths if task is not None else 0
     dead = DeadLetter(
@@ -103,11 +157,15 @@ def rejection(  # noqa: PLR0913 - the parts of a dead letter
         task_type=subject.task_type,
         attempts=task.attempt if task is not None and run is not None else 0,
         deaths=counted if deaths is None else deaths,
+        error_type=error_type,
+        traceback=_clean(traceback),
+        errors=task.errors if task is not None else (),
     )
     if task_id is None:
         return Settlement(subject.raw, None, None, dead)
     if task is not None:
-        answer = _failure(task, run, worker_id, now, error, reason.value)
+        value = bytes(_error(error, kind))
+        answer = _result(task, run, worker_id, now, value, success=False)
     else:
         answer = encode_result(
             Result(
@@ -115,7 +173,7 @@ def rejection(  # noqa: PLR0913 - the parts of a dead letter
                 worker_id=worker_id,
                 timestamp=now,
                 success=False,
-                result=_error(error, reason.value),
+                result=_error(error, kind),
                 type=subject.task_type or "",
                 attempt=1,
             )
@@ -123,16 +181,10 @@ def rejection(  # noqa: PLR0913 - the parts of a dead letter
     return Settlement(subject.raw, task_id, answer, dead)
 
 
-def _clean(text: str) -> str:
+def _clean(text: str, longest: int = _LONGEST) -> str:
     """Return a text of bounded length that can be written as UTF-8, whatever a handler raised."""
-    bounded = text if len(text) <= _LONGEST else text[: _LONGEST - 1] + "…"
+    bounded = text if len(text) <= longest else text[: longest - 1] + "…"
     return bounded.encode(errors="replace").decode()
-
-
-def _failure(  # noqa: PLR0913, PLR0917 - the parts of a failure
-    task: Task, run: Run | None, worker_id: str, now: datetime, error: str, error_type: str
-) -> bytes:
-    return _result(task, run, worker_id, now, bytes(_error(error, error_type)), success=False)
 
 
 def _error(error: str, error_type: str) -> msgspec.Raw:

@@ -7,6 +7,7 @@ raises `UnreachableError`, and the worker looks at what it holds.
 
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
+from datetime import datetime
 from enum import Enum
 from typing import Protocol
 
@@ -56,20 +57,53 @@ class Member:
 
 
 @frozen(eq=False)
+class Delay:
+    """A held task's way to the delayed ones.
+
+    Attributes:
+        body: the bytes that will wait there; another body than any that waits there (I8).
+        after: seconds from now by the server's clock, or None.
+        at: the moment by the server's clock, or None; one of both is given.
+    """
+
+    body: bytes
+    after: float | None = None
+    at: datetime | None = None
+
+
+@frozen(eq=False)
+class Promoted:
+    """What became of a look at the delayed tasks.
+
+    Attributes:
+        leads: whether this worker is the one that looks; one of all those that serve the queue.
+        moved: how many due tasks went to the tail of the queue.
+        wait: seconds until the next delayed task is due, inf if there is none; where another
+            worker leads, until its lead may have lapsed.
+    """
+
+    leads: bool
+    moved: int
+    wait: float
+
+
+@frozen(eq=False)
 class Settlement:
-    """How one held task ends.
+    """How one held task ends, here: with an answer, or with a delay.
 
     Attributes:
         raw: the task's bytes in the inflight list.
         task_id: whom to answer, or None if no id could be read.
-        result: the answer's JSON, or None if no id could be read.
-        dead: the dead letter to write, or None if the task was run.
+        result: the answer's JSON, or None if no id could be read or there is a delay.
+        dead: the dead letter to write, or None.
+        delay: as what and when the task comes back, or None.
     """
 
     raw: bytes
     task_id: str | None
     result: bytes | None
     dead: DeadLetter | None = None
+    delay: Delay | None = None
 
 
 class Settled(Enum):
@@ -141,6 +175,9 @@ class Session(Protocol):
 
     async def release(self, queue: str, raws: Sequence[bytes]) -> None:
         """Put held tasks back to the head of their queue, in the order given."""
+
+    async def promote(self, queue: str, limit: int) -> Promoted:
+        """Move up to `limit` due tasks to the tail of the queue, if this worker leads."""
 
     def cut(self) -> None:
         """Give the server up: calls under way and to come fail at once."""

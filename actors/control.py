@@ -18,7 +18,7 @@ class Reject(Exception):  # noqa: N818 - a handler's verdict, not an error of th
 
 @frozen(slots=False, eq=False)
 class Retry(Exception):  # noqa: N818 - a handler's wish, not an error of the pool
-    """The task can't be done now.
+    """The task can't be done now; another attempt follows, if there is one left.
 
     Attributes:
         why: one sentence for the producer and for the operator.
@@ -35,6 +35,9 @@ class Retry(Exception):  # noqa: N818 - a handler's wish, not an error of the po
 @frozen
 class Backoff:
     """How often, and after which waits, a task is tried.
+
+    The waits are drawn evenly between 0 and a bound that grows exponentially ("full jitter"), so
+    that tasks which failed together don't come back together.
 
     Attributes:
         attempts: runs in all, the first included.

@@ -17,9 +17,11 @@ from loguru import logger
 from actors.broker import Session
 from actors.context import Context
 from actors.control import Reject
+from actors.failures import Failure, failure_of, shortened_traceback
 from actors.handlers import Handler
 from actors.ledger import Ledger
 from actors.payloads import InvalidPayloadError, UnknownKeys
+from actors.retry import decide
 from actors.settings import WorkerSettings
 from actors.state import Running, WorkerState
 from actors.surroundings import Surroundings
@@ -28,9 +30,11 @@ from messages import (
     Failed,
     MalformedTaskError,
     Outcome,
+    Postponed,
     Reason,
     Rejected,
     Released,
+    Retried,
     Run,
     Succeeded,
     UnencodableError,
@@ -95,6 +99,8 @@ class Execution:
             payload = self._build(handler, delivery)
         except _Unrunnable as verdict:
             return Rejected(delivery, None, verdict.reason, verdict.error)
+        if task.not_before is not None and self._tools.surroundings.now() < task.not_before:
+            return Postponed(delivery, task.not_before)
         if log:
             logger.bind(task_id=task.id, task_type=task.type, attempt=task.attempt).info(
                 "Processing task {}", task.id
@@ -102,7 +108,7 @@ class Execution:
         limit = task.timeout or handler.timeout or self._tools.settings.timeout
         value, error = await self._call(handler, payload, running, limit)
         self._state.note_end(running, anyio.current_time())
-        outcome = self._judge(running, value, error, limit)
+        outcome = self._judge(handler, running, value, error, limit)
         if log and not running.forsaken:
             _say(outcome)
         return outcome
@@ -191,7 +197,12 @@ class Execution:
         )
 
     def _judge(
-        self, running: Running, value: object, error: BaseException | None, limit: float
+        self,
+        handler: Handler,
+        running: Running,
+        value: object,
+        error: BaseException | None,
+        limit: float,
     ) -> Outcome:
         """Say what became of a run."""
         delivery = running.delivery
@@ -203,22 +214,36 @@ class Execution:
             if running.interrupt is not None:
                 return Released(delivery)
             why = f"the handler ran for longer than its time-out of {limit:g} s"
-            return Failed(delivery, run, why, "TimeoutError")
+            return self._failed(handler, delivery, run, Failure(why, "TimeoutError", error))
         if error is not None:
-            return _failure(delivery, run, error)
-        return self._written(delivery, run, value)
-
-    def _written(self, delivery: Delivery, run: Run, value: object) -> Succeeded | Failed:
-        """Write what the handler returned, if it can be written."""
+            return self._failed(handler, delivery, run, failure_of(error))
         try:
             body = encode_value(value)
         except UnencodableError as unencodable:
-            return Failed(delivery, run, str(unencodable), type(unencodable).__name__)
+            kind = type(unencodable).__name__
+            return self._failed(handler, delivery, run, Failure(str(unencodable), kind))
         most = self._tools.settings.max_result_bytes
         if len(body) > most:
             why = f"the handler's result has {len(body)} bytes, the most is {most}"
-            return Failed(delivery, run, why, "ResultTooLarge")
+            return self._failed(handler, delivery, run, Failure(why, "ResultTooLarge"))
         return Succeeded(delivery, run, body)
+
+    def _failed(
+        self, handler: Handler, delivery: Delivery, run: Run, failure: Failure
+    ) -> Retried | Failed:
+        """Decide whether an attempt that failed was the last, and log it."""
+        task, raised = delivery.task, failure.raised
+        decision = decide(task, handler, raised, self._tools.surroundings.draw())
+        what = f"Task {task.id} failed (attempt {task.attempt} of {decision.attempts}"
+        what += ")" if decision.after is None else f", the next is due in {decision.after:.3g} s)"
+        logger.bind(task_id=task.id, task_type=task.type, attempt=task.attempt).opt(
+            # Of a time-out it would show the cancellation.
+            exception=None if failure.error_type == "TimeoutError" else raised
+        ).warning("{}: {}: {}", what, failure.error_type, failure.error)
+        if decision.after is None:
+            trace = shortened_traceback(raised)
+            return Failed(delivery, run, failure.error, failure.error_type, trace)
+        return Retried(delivery, run, failure.error, failure.error_type, decision.after)
 
 
 def _passes(error: BaseException, scope: anyio.CancelScope) -> bool:
@@ -234,19 +259,6 @@ def _passes(error: BaseException, scope: anyio.CancelScope) -> bool:
     return isinstance(error, KeyboardInterrupt | GeneratorExit)
 
 
-def _failure(delivery: Delivery, run: Run, error: BaseException) -> Failed:
-    """Keep the traceback for the log and its last line for the producer."""
-    task, kind = delivery.task, type(error).__name__
-    try:
-        text = str(error)
-    except Exception:  # noqa: BLE001 - an exception of the user's that can't even be shown
-        text = f"the handler raised {kind}, whose text can't be read"
-    logger.bind(task_id=task.id, task_type=task.type, attempt=task.attempt).opt(
-        exception=error
-    ).warning("Task {} failed: {}: {}", task.id, kind, text)
-    return Failed(delivery, run, text or kind, kind)
-
-
 def _say(outcome: Outcome) -> None:
     """Log how a task ended."""
     task = outcome.delivery.task if isinstance(outcome.delivery, Delivery) else None
@@ -258,6 +270,10 @@ def _say(outcome: Outcome) -> None:
             bound.info("Task {} completed in {:.1f} ms", task.id, outcome.run.duration * 1000)
         case Failed():
             bound.info("Task {} ended with a failure: {}", task.id, outcome.error)
+        case Retried():
+            bound.info("Task {} will be tried again", task.id)
+        case Postponed():
+            bound.info("Task {} waits for its time, {}", task.id, outcome.until)
         case Rejected():
             bound.info("Task {} was rejected: {}", task.id, outcome.error)
         case Released():

@@ -56,10 +56,12 @@ class Handlers(Mapping[str, Handler]):
 
     Args:
         queue: where the tasks of these handlers lie, unless one says otherwise.
+        retry: how they are retried, unless one says otherwise.
     """
 
-    def __init__(self, *, queue: str | None = None) -> None:
+    def __init__(self, *, queue: str | None = None, retry: Backoff | None = None) -> None:
         self._queue = queue
+        self._retry = retry
         self._handlers: dict[str, Handler] = {}
 
     def __getitem__(self, task_type: str) -> Handler:
@@ -104,7 +106,9 @@ class Handlers(Mapping[str, Handler]):
         """
 
         def register(function: Function) -> Function:
-            self._add(_inspect(task_type, function, queue or self._queue, timeout, retry))
+            self._add(
+                _inspect(task_type, function, queue or self._queue, timeout, retry or self._retry)
+            )
             return function
 
         return register

@@ -16,7 +16,7 @@ from actors.refusals import Refusals
 from actors.settings import MAX_BATCH, MAX_BATCH_BYTES
 from actors.state import WorkerState
 from actors.surroundings import Surroundings
-from messages import Outcome, Rejected, Released, Succeeded
+from messages import Failed, Outcome, Postponed, Reason, Rejected, Released, Retried, Succeeded
 
 _REFUSED_PAUSE: Final = 0.5
 """Seconds after which what the server has refused to settle is tried again."""
@@ -104,7 +104,7 @@ class Publisher:
         now = self._surroundings.now()
         by_queue: defaultdict[str, list[_Ending]] = defaultdict(list)
         for outcome in outcomes:
-            ending = settlement(outcome, self._worker_id, now)
+            ending = settlement(outcome, self._worker_id, now, self._surroundings.token)
             if ending is not None:
                 by_queue[outcome.delivery.queue].append((outcome, ending))
             elif isinstance(outcome, Released):
@@ -139,12 +139,15 @@ class Publisher:
             state.stale += 1
             logger.warning("Dropping an answer: its task is no longer held by this worker")
             return
+        if isinstance(outcome, Retried | Postponed):
+            state.retried += isinstance(outcome, Retried)
+            return
         state.processed += 1
-        if not isinstance(outcome, Succeeded):
+        if isinstance(outcome, Failed | Rejected):
             state.failed += 1
-        if isinstance(outcome, Rejected):
             state.rejected += 1
-            logger.warning("Dead letter ({}): {}", outcome.reason.value, outcome.error)
+            reason = Reason.ATTEMPTS_EXHAUSTED if isinstance(outcome, Failed) else outcome.reason
+            logger.warning("Dead letter ({}): {}", reason.value, outcome.error)
 
     async def _release(self) -> None:
         by_queue: defaultdict[str, list[bytes]] = defaultdict(list)

@@ -63,6 +63,7 @@ class WorkerState:
         processed: tasks answered.
         failed: tasks answered with a failure.
         released: tasks given back.
+        retried: attempts that failed and are followed by another one.
         stale: answers dropped because the task was no longer ours.
         rejected: tasks that became dead letters.
         reclaimed: tasks recovered from dead workers.
@@ -79,6 +80,7 @@ class WorkerState:
     processed: int = 0
     failed: int = 0
     released: int = 0
+    retried: int = 0
     stale: int = 0
     rejected: int = 0
     reclaimed: int = 0
@@ -143,6 +145,7 @@ class Statistics:
         failed: tasks answered with a failure, dead letters included.
         rejected: tasks that became dead letters.
         released: tasks given back unrun.
+        retried: attempts that failed and are followed by another one.
         stale: answers dropped because the task was no longer ours.
         reclaimed: tasks recovered from dead workers.
         left_behind: threads that still run a handler that was given up.
@@ -158,6 +161,7 @@ class Statistics:
     failed: int
     rejected: int
     released: int
+    retried: int
     stale: int
     reclaimed: int
     left_behind: tuple[str, ...]

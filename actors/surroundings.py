@@ -6,6 +6,7 @@ virtual; the wall clock only dates what people read.
 
 from collections.abc import Callable
 from datetime import UTC, datetime
+from random import random
 from secrets import token_hex
 
 from attrs import frozen
@@ -23,7 +24,14 @@ def random_token() -> str:
 
 @frozen
 class Surroundings:
-    """Where the time of day and random names come from."""
+    """Where the time of day and chance come from.
+
+    Attributes:
+        now: the time, UTC.
+        token: a random name.
+        draw: a random number from 0 up to 1.
+    """
 
     now: Callable[[], datetime] = utc_now
     token: Callable[[], str] = random_token
+    draw: Callable[[], float] = random

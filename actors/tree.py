@@ -1,7 +1,7 @@
 """The wiring of a worker's actors.
 
     session ─▶ Fetcher ═deliveries═▶ Executor (one a slot) ═outcomes═▶ Publisher ─▶ session
-               HeartbeatSender · LeaseKeeper · Janitor · Drain
+               HeartbeatSender · LeaseKeeper · Janitor · Promoter (one a queue) · Drain
 
 `═` is a memory channel. The actors share nothing else but one `WorkerState` and one `Ledger`.
 
@@ -32,6 +32,7 @@ from actors.intake import Channels, Intake
 from actors.janitor import Janitor
 from actors.lease_keeper import LeaseKeeper
 from actors.ledger import Ledger
+from actors.promoter import Promoter
 from actors.publisher import Publisher
 from actors.settings import WorkerSettings
 from actors.state import WorkerState
@@ -99,6 +100,8 @@ async def run_tree(parts: Parts, slots: TaskGroup) -> None:
         group.start_soon(HeartbeatSender(session, settings, parts.compose).run)
         group.start_soon(keeper.run)
         group.start_soon(janitor.run)
+        for queue in parts.queues:
+            group.start_soon(Promoter(queue, session, parts.surroundings).run)
         group.start_soon(drain.run)
         group.start_soon(parts.stop.keep_time)
 

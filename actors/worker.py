@@ -118,6 +118,7 @@ class Worker:
             failed=state.failed,
             rejected=state.rejected,
             released=state.released,
+            retried=state.retried,
             stale=state.stale,
             reclaimed=state.reclaimed,
             left_behind=tuple(state.threads.values()),

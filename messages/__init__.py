@@ -6,7 +6,7 @@ Nothing here does I/O, reads a clock or draws a random number; times and ids com
 |---|---|
 | `task` | `Task`, as a producer wrote it |
 | `delivery` | `Delivery`, a task that this worker holds; `Undecodable`, a body that is none |
-| `outcome` | what became of a delivery: `Succeeded`, `Failed`, `Rejected`, `Released` |
+| `outcome` | what became of a delivery: `Succeeded`, `Failed`, `Retried` and others |
 | `result` | `Result`, the answer that a producer waits for |
 | `dead_letter` | `DeadLetter` and its `Reason` |
 | `heartbeat` | `Heartbeat`, a worker's sign of life |
@@ -27,9 +27,18 @@ from messages.dead_letter import DeadLetter, Reason
 from messages.delivery import Delivery, Undecodable
 from messages.errors import MalformedTaskError, MessageError, UnencodableError
 from messages.heartbeat import Heartbeat
-from messages.outcome import Failed, Outcome, Rejected, Released, Run, Succeeded
+from messages.outcome import (
+    Failed,
+    Outcome,
+    Postponed,
+    Rejected,
+    Released,
+    Retried,
+    Run,
+    Succeeded,
+)
 from messages.result import Result
-from messages.task import Task
+from messages.task import PastError, Task
 
 __all__ = [
     "DeadLetter",
@@ -39,10 +48,13 @@ __all__ = [
     "MalformedTaskError",
     "MessageError",
     "Outcome",
+    "PastError",
+    "Postponed",
     "Reason",
     "Rejected",
     "Released",
     "Result",
+    "Retried",
     "Run",
     "Succeeded",
     "Task",

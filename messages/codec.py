@@ -83,6 +83,8 @@ def encode_task(  # noqa: PLR0913 - the fields of a task
     created_at: datetime,
     timeout: float | None = None,
     max_attempts: int | None = None,
+    expires_at: datetime | None = None,
+    nonce: str | None = None,
 ) -> bytes:
     """Write a task's body; the optional fields are left out where they are None.
 
@@ -100,7 +102,12 @@ def encode_task(  # noqa: PLR0913 - the fields of a task
         "payload": msgspec.Raw(_encode("the payload", payload)),
         "created_at": created_at,
     }
-    optional = {"timeout": timeout, "max_attempts": max_attempts}
+    optional = {
+        "timeout": timeout,
+        "max_attempts": max_attempts,
+        "expires_at": expires_at,
+        "nonce": nonce,
+    }
     fields |= {name: value for name, value in optional.items() if value is not None}
     try:
         return _encoder.encode(fields)
@@ -108,7 +115,7 @@ def encode_task(  # noqa: PLR0913 - the fields of a task
         raise UnencodableError("the task's id or type", str(error)) from None
 
 
-def rewrite_task(raw: bytes, *, nonce: str, **changes: int) -> bytes:
+def rewrite_task(raw: bytes, *, nonce: str, **changes: object) -> bytes:
     """Return a task's body with fields changed and all others left in their very bytes (I8).
 
     Args:

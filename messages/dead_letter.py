@@ -3,7 +3,10 @@
 from datetime import datetime
 from enum import StrEnum
 
+import msgspec
 from attrs import frozen
+
+from messages.task import PastError
 
 
 class Reason(StrEnum):
@@ -15,6 +18,7 @@ class Reason(StrEnum):
     INVALID_PAYLOAD = "invalid_payload"
     REJECTED = "rejected"
     EXPIRED = "expired"
+    ATTEMPTS_EXHAUSTED = "attempts_exhausted"
     POISON_PILL = "poison_pill"
 
 
@@ -32,6 +36,9 @@ class DeadLetter:
         task_type: the task's type, where one can be read.
         attempts: how many runs were counted, the last one included.
         deaths: how many workers have died of it.
+        error_type: the name of the class of what the handler raised; or empty.
+        traceback: of what the handler raised, shortened; or empty.
+        errors: of the attempts before, oldest first.
     """
 
     raw: bytes
@@ -43,6 +50,9 @@ class DeadLetter:
     task_type: str | None = None
     attempts: int = 0
     deaths: int = 0
+    error_type: str = ""
+    traceback: str = ""
+    errors: tuple[PastError, ...] = ()
 
     def fields(self) -> tuple[str, ...]:
         """Return names and values of the stream entry, in turn, but for the raw bytes (`task`)."""
@@ -55,4 +65,7 @@ class DeadLetter:
             *("type", self.task_type or ""),
             *("attempts", str(self.attempts)),
             *("deaths", str(self.deaths)),
+            *("error_type", self.error_type),
+            *("traceback", self.traceback),
+            *("errors", msgspec.json.encode(self.errors).decode()),
         )

@@ -35,6 +35,7 @@ _EXPECTED: Final[dict[str, str]] = {
     "not_before": "a time like 2024-02-17T10:30:00Z",
     "expires_at": "a time like 2024-02-17T10:30:00Z",
     "traceparent": "a string",
+    "errors": "an array of objects with the fields attempt and error",
     "nonce": "a string",
 }
 _TIMES: Final = ("created_at", "not_before", "expires_at")

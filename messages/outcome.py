@@ -36,12 +36,48 @@ class Succeeded:
 
 @frozen(eq=False)
 class Failed:
-    """The handler failed for good: it raised, ran out of time, or returned what isn't JSON."""
+    """The handler failed for good: its last attempt raised, ran out of time, or the like.
+
+    Attributes:
+        error: the cause in one sentence.
+        error_type: the name of the exception's class.
+        traceback: of what was raised, shortened; or empty.
+    """
 
     delivery: Delivery
     run: Run
     error: str
     error_type: str
+    traceback: str = ""
+
+
+@frozen(eq=False)
+class Retried:
+    """An attempt failed, and another one follows.
+
+    Attributes:
+        error: the cause in one sentence.
+        error_type: the name of the exception's class.
+        after: seconds until the next attempt is due.
+    """
+
+    delivery: Delivery
+    run: Run
+    error: str
+    error_type: str
+    after: float
+
+
+@frozen(eq=False)
+class Postponed:
+    """The task came before its time and waits for it; nothing counted.
+
+    Attributes:
+        until: the task's `not_before`, UTC.
+    """
+
+    delivery: Delivery
+    until: datetime
 
 
 @frozen(eq=False)
@@ -65,4 +101,4 @@ class Released:
     delivery: Delivery
 
 
-Outcome = Succeeded | Failed | Rejected | Released
+Outcome = Succeeded | Failed | Retried | Postponed | Rejected | Released

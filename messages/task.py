@@ -20,6 +20,25 @@ Seconds = Annotated[float, Meta(gt=0, le=31_536_000)]
 
 
 @frozen
+class PastError:
+    """Why an earlier attempt of a task failed.
+
+    Attributes:
+        attempt: its number.
+        error: the cause in one sentence.
+        error_type: the name of the class of what the handler raised.
+        worker_id: who ran it.
+        time: when it failed, UTC.
+    """
+
+    attempt: int
+    error: str
+    error_type: str = ""
+    worker_id: str = ""
+    time: datetime | None = None
+
+
+@frozen
 class Task:
     """One piece of work.
 
@@ -35,6 +54,7 @@ class Task:
         not_before: not to be started earlier, UTC.
         expires_at: not to be started later, UTC.
         traceparent: the producer's span context, W3C form.
+        errors: why earlier attempts failed, oldest first; the last ten of them.
         nonce: set when the pool re-encodes a body, so that two tasks that look alike stay two.
     """
 
@@ -49,4 +69,5 @@ class Task:
     not_before: datetime | None = None
     expires_at: datetime | None = None
     traceparent: str | None = None
+    errors: tuple[PastError, ...] = ()
     nonce: str | None = None

@@ -1,8 +1,10 @@
 """Tasks on their way out: checked, encoded and put in batches, before anything is sent."""
 
 from collections.abc import Iterable, Iterator, Mapping
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any, Final, NamedTuple
+
+from attrs import frozen
 
 from messages import UnencodableError, encode_task
 from messages.task import MAX_ID_LENGTH, MAX_TYPE_LENGTH
@@ -12,6 +14,50 @@ MAX_TASK_BYTES: Final = 1024 * 1024
 # Of one RPUSH: what a server takes in without keeping others waiting.
 _BATCH_ENTRIES: Final = 1_000
 _BATCH_BYTES: Final = 8 * 1024 * 1024
+_LONGEST: Final = 31_536_000
+_MOST_ATTEMPTS: Final = 1_000_000
+
+
+@frozen(kw_only=True)
+class Terms:
+    """When a task is to be run, and how often it may be; None where the task doesn't say.
+
+    Attributes:
+        delay: seconds from now, by the server's clock, before which it isn't started.
+        at: the time before which it isn't started, with its zone.
+        expires_in: seconds from now after which it isn't started any more.
+        max_attempts: runs in all, the first included.
+        timeout: seconds that a run may take.
+    """
+
+    delay: float | None = None
+    at: datetime | None = None
+    expires_in: float | None = None
+    max_attempts: int | None = None
+    timeout: float | None = None
+
+    @property
+    def waits(self) -> bool:
+        """Whether the task is to lie among the delayed ones first."""
+        return self.delay is not None or self.at is not None
+
+    def check(self) -> None:
+        """Raise an InvalidTaskError unless a task may go on these terms."""
+        _check_seconds("delay", self.delay, zero=True)
+        _check_seconds("expires_in", self.expires_in)
+        _check_seconds("timeout", self.timeout)
+        if self.delay is not None and self.at is not None:
+            raise InvalidTaskError("at", "given beside delay", "one of both")
+        if self.at is not None and self.at.tzinfo is None:
+            expected = "a datetime with its zone, such as datetime.now(UTC)"
+            raise InvalidTaskError("at", repr(self.at), expected)
+        attempts = self.max_attempts
+        if attempts is not None and not (type(attempts) is int and 1 <= attempts <= _MOST_ATTEMPTS):
+            expected = f"a whole number from 1 to {_MOST_ATTEMPTS}"
+            raise InvalidTaskError("max_attempts", repr(attempts), expected)
+
+
+NO_TERMS: Final = Terms()
 
 
 class Entry(NamedTuple):
@@ -21,18 +67,46 @@ class Entry(NamedTuple):
     body: bytes
 
 
-def make_entry(
-    task_type: str, payload: Mapping[str, Any], task_id: str, now: datetime, max_bytes: int
+def make_entry(  # noqa: PLR0913, PLR0917 - the parts of a task
+    task_type: str,
+    payload: Mapping[str, Any],
+    task_id: str,
+    now: datetime,
+    max_bytes: int,
+    terms: Terms = NO_TERMS,
+    nonce: str | None = None,
 ) -> Entry:
     """Check and encode a task.
+
+    Args:
+        task_type: says which handler runs it.
+        payload: the handler's input.
+        task_id: its id.
+        now: when it is made, UTC.
+        max_bytes: of the body.
+        terms: when and how often it may be run.
+        nonce: a random text, if the task is to lie among the delayed ones: there equal bodies
+            would be one.
 
     Raises:
         InvalidTaskError: it can't be sent; says which part of it, what came, what was expected.
     """
     check_id(task_id)
     _check_text("type", task_type, MAX_TYPE_LENGTH)
+    terms.check()
+    lasts = terms.expires_in
+    expires_at = None if lasts is None else now + timedelta(seconds=lasts)
     try:
-        body = encode_task(task_id=task_id, task_type=task_type, payload=payload, created_at=now)
+        body = encode_task(
+            task_id=task_id,
+            task_type=task_type,
+            payload=payload,
+            created_at=now,
+            timeout=terms.timeout,
+            max_attempts=terms.max_attempts,
+            expires_at=expires_at,
+            nonce=nonce,
+        )
     except UnencodableError as error:
         raise InvalidTaskError("payload", f"no JSON ({error.why})", "a JSON object") from error
     if len(body) > max_bytes:
@@ -63,6 +137,16 @@ def check_id(task_id: object) -> None:
 def check_queue(queue: object) -> None:
     """Raise an InvalidTaskError unless this can be a queue's name."""
     _check_text("queue", queue, MAX_ID_LENGTH)
+
+
+def _check_seconds(field: str, value: object, *, zero: bool = False) -> None:
+    if value is None:
+        return
+    expected = f"seconds {'from' if zero else 'above'} 0, at most {_LONGEST:,} (a year)"
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise InvalidTaskError(field, f"of the type {type(value).__name__}", expected)
+    if not (0 < value <= _LONGEST or (zero and value == 0)):
+        raise InvalidTaskError(field, repr(value), expected)
 
 
 def _check_text(field: str, value: object, longest: int) -> None:

@@ -1,6 +1,9 @@
 """What an open `TaskQueue` holds: its connections and those who wait on them."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from datetime import datetime
+from functools import partial
 from typing import Any
 
 from attrs import frozen
@@ -14,6 +17,7 @@ from runtime.errors import (
     ServerUnreachableError,
 )
 from runtime.outgoing import Entry, batches
+from runtime.redis import scripts
 from runtime.redis.address import parse_url
 from runtime.redis.backoff import ReconnectBackoff
 from runtime.redis.connection import dialer
@@ -75,17 +79,46 @@ class Session:
                 await self._push_batch(link, queue, batch, tuple(queued))
                 queued += [entry.task_id for entry in batch]
 
+    async def delay(
+        self, queue: str, entry: Entry, after: float | None, at: datetime | None
+    ) -> None:
+        """Put a task among a queue's delayed ones.
+
+        Args:
+            queue: where it goes when it is due.
+            entry: the task; another body than any that waits there.
+            after: seconds from now by the server's clock, or None.
+            at: the moment, or None; one of both is given.
+
+        Raises:
+            ServerUnreachableError: no connection; nothing was sent.
+            RequestRefusedError: the server refused it.
+            PushUncertainError: the connection failed meanwhile.
+        """
+        async with self.links.borrow() as link:
+            with self._naming(f"delay a task of {queue}", queue, (entry.task_id,), ()):
+                await scripts.delay(
+                    partial(self.links.exchange, link), queue, entry.body, after, at
+                )
+
     async def _push_batch(
         self, link: Link, queue: str, batch: list[Entry], queued: tuple[str, ...]
     ) -> None:
-        try:
+        task_ids = tuple(entry.task_id for entry in batch)
+        with self._naming(f"queue tasks on {queue}", queue, task_ids, queued):
             await self.links.exchange(link, "RPUSH", queue, *(entry.body for entry in batch))
+
+    @contextmanager
+    def _naming(
+        self, request: str, queue: str, task_ids: tuple[str, ...], queued: tuple[str, ...]
+    ) -> Iterator[None]:
+        """Name what goes wrong with a push that is on the wire."""
+        try:
+            yield
         except (RedisError, TimeoutError) as error:
             why = describe(error)
             if is_reply(error):
-                request = f"queue tasks on {queue}"
                 raise RequestRefusedError(request, self.address, why, queued) from error
-            task_ids = tuple(entry.task_id for entry in batch)
             raise PushUncertainError(task_ids, queue, self.address, why, queued) from error
 
 

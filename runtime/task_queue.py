@@ -13,7 +13,15 @@ import msgspec
 from attrs import frozen
 
 from runtime.errors import ResultTimeoutError, UnreadableResultError
-from runtime.outgoing import MAX_TASK_BYTES, Entry, check_id, check_queue, make_entry
+from runtime.outgoing import (
+    MAX_TASK_BYTES,
+    NO_TERMS,
+    Entry,
+    Terms,
+    check_id,
+    check_queue,
+    make_entry,
+)
 from runtime.producer_session import Session, open_session
 from runtime.redis import keys
 from runtime.redis.address import safe_url
@@ -110,15 +118,20 @@ class TaskQueue:
         if session is not None:
             await session.aclose()
 
-    async def push_task(
+    async def push_task(  # noqa: PLR0913 - what may be said of a task, by keyword
         self,
         type: str,  # noqa: A002 - the contract's name for it
         payload: Mapping[str, Any],
         *,
         queue: str | None = None,
         task_id: str | None = None,
+        delay: float | None = None,
+        at: datetime | None = None,
+        expires_in: float | None = None,
+        max_attempts: int | None = None,
+        timeout: float | None = None,  # noqa: ASYNC109 - of the task's runs
     ) -> str:
-        """Append a task to a queue and return its id.
+        """Append a task to a queue and return its id; with `delay` or `at`, when its time comes.
 
         Cancelled, it may have queued the task or not: as with `PushUncertainError`, only a result
         can tell.
@@ -128,6 +141,12 @@ class TaskQueue:
             payload: the handler's input: what can be written as a JSON object.
             queue: where it goes; the constructor's queue if not given.
             task_id: its id; a fresh one if not given. Two tasks with one id share one result.
+            delay: seconds from now, by the server's clock, before which it isn't started.
+            at: the time before which it isn't started, with its zone, by the server's clock.
+            expires_in: seconds from now after which it isn't started any more: it becomes a dead
+                letter and is answered with a failure.
+            max_attempts: runs in all, the first included; by default the handler's.
+            timeout: seconds that a run may take; by default the handler's.
 
         Raises:
             InvalidTaskError: the task can't be sent; nothing was.
@@ -135,8 +154,14 @@ class TaskQueue:
             RequestRefusedError: the server refused it; nothing is queued.
             PushUncertainError: the connection failed meanwhile; it may be queued or not.
         """
-        entry = self._entry(type, payload, task_id)
-        await self._push(self._named(queue), [entry])
+        terms = Terms(
+            delay=delay, at=at, expires_in=expires_in, max_attempts=max_attempts, timeout=timeout
+        )
+        name, entry = self._named(queue), self._entry(type, payload, task_id, terms)
+        if terms.waits:
+            await (await self._open()).delay(name, entry, delay, at)
+        else:
+            await self._push(name, [entry])
         return entry.task_id
 
     async def push_many(
@@ -235,10 +260,17 @@ class TaskQueue:
         check_queue(name)
         return name
 
-    def _entry(self, task_type: str, payload: Mapping[str, Any], task_id: str | None) -> Entry:
+    def _entry(
+        self,
+        task_type: str,
+        payload: Mapping[str, Any],
+        task_id: str | None,
+        terms: Terms = NO_TERMS,
+    ) -> Entry:
         chosen = self._sources.new_id() if task_id is None else task_id
+        nonce = self._sources.new_id() if terms.waits else None
         now = self._sources.now()
-        return make_entry(task_type, payload, chosen, now, self._max_task_bytes)
+        return make_entry(task_type, payload, chosen, now, self._max_task_bytes, terms, nonce)
 
     async def _push(self, queue: str, entries: list[Entry]) -> None:
         if entries:

@@ -8,12 +8,12 @@ import anyio
 import msgspec
 from anyio.lowlevel import checkpoint
 
-from actors import BrokerError, Member, Surroundings
+from actors import BrokerError, Delay, Member, Surroundings
 from messages import DeadLetter
 from runtime.memory.session import MemorySession
 from runtime.memory.store import MemoryStore
 from runtime.memory.waiting import WaitingRoom
-from runtime.outgoing import MAX_TASK_BYTES, Entry, make_entry
+from runtime.outgoing import MAX_TASK_BYTES, NO_TERMS, Entry, Terms, make_entry
 
 
 class MemberKilledError(BrokerError):
@@ -39,8 +39,8 @@ class MemoryBroker:
     """
 
     def __init__(self, surroundings: Surroundings | None = None) -> None:
-        self.store = MemoryStore()
         self._surroundings = surroundings or Surroundings()
+        self.store = MemoryStore(self._surroundings.now)
         self._room = WaitingRoom(self.store)
         self._joined: dict[str, tuple[MemorySession, anyio.CancelScope]] = {}
 
@@ -90,7 +90,12 @@ class MemoryBroker:
         return tuple(self._joined)
 
     async def push(
-        self, queue: str, task_type: str, payload: Mapping[str, Any], task_id: str | None = None
+        self,
+        queue: str,
+        task_type: str,
+        payload: Mapping[str, Any],
+        task_id: str | None = None,
+        terms: Terms = NO_TERMS,
     ) -> str:
         """Append a task to a queue and return its id; cancelled, it has pushed nothing.
 
@@ -99,20 +104,33 @@ class MemoryBroker:
             task_type: says which handler runs it.
             payload: the handler's input: what can be written as a JSON object.
             task_id: its id; a fresh one if not given.
+            terms: when it may be run; it lies among the delayed tasks until then.
 
         Raises:
             InvalidTaskError: the task can't be sent; nothing was.
         """
-        entry = self.entry(task_type, payload, task_id)
-        await self.push_raw(queue, entry.body)
+        entry = self.entry(task_type, payload, task_id, terms)
+        if terms.waits:
+            await checkpoint()
+            now = anyio.current_time()
+            due = self.store.due(Delay(entry.body, terms.delay, terms.at), now)
+            self.store.delay(queue, entry.body, due)
+        else:
+            await self.push_raw(queue, entry.body)
         return entry.task_id
 
     def entry(
-        self, task_type: str, payload: Mapping[str, Any], task_id: str | None = None
+        self,
+        task_type: str,
+        payload: Mapping[str, Any],
+        task_id: str | None = None,
+        terms: Terms = NO_TERMS,
     ) -> Entry:
         """Make the body of a task, to be pushed with `push_raw`; see `push`."""
         chosen = self._surroundings.token() if task_id is None else task_id
-        return make_entry(task_type, payload, chosen, self._surroundings.now(), MAX_TASK_BYTES)
+        nonce = self._surroundings.token() if terms.waits else None
+        now = self._surroundings.now()
+        return make_entry(task_type, payload, chosen, now, MAX_TASK_BYTES, terms, nonce)
 
     async def push_raw(self, queue: str, raw: bytes) -> None:
         """Append any bytes to a queue, as producers in other languages may."""

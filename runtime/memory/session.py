@@ -6,7 +6,7 @@ from typing import Final
 import anyio
 from anyio.lowlevel import cancel_shielded_checkpoint, checkpoint
 
-from actors import Look, Member, Recovery, Settled, Settlement, UnreachableError
+from actors import Look, Member, Promoted, Recovery, Settled, Settlement, UnreachableError
 from runtime.memory.store import MemoryStore
 from runtime.memory.waiting import Waiter, WaitingRoom
 
@@ -145,7 +145,7 @@ class MemorySession:
                 continue
             now = anyio.current_time()
             statuses = self._store.settle(queue, self._member.holder, number, batch, now)
-            self._room.answered(one.task_id for one in batch)
+            self._room.answered(one.task_id for one in batch if one.result is not None)
             await cancel_shielded_checkpoint()
             return statuses
 
@@ -155,6 +155,15 @@ class MemorySession:
         self._store.release(queue, self._member.holder, raws)
         self._room.serve(queue)
         await cancel_shielded_checkpoint()
+
+    async def promote(self, queue: str, limit: int) -> Promoted:
+        """Move due tasks to the tail of the queue, if this worker leads."""
+        await self._arrive()
+        now = anyio.current_time()
+        promoted = self._store.promote(queue, self._member.holder, limit, now)
+        self._room.serve(queue)
+        await cancel_shielded_checkpoint()
+        return promoted
 
     async def beat(self, heartbeat: bytes, expires: float) -> None:
         """Store the heartbeat."""

@@ -6,13 +6,16 @@ invariant each step keeps; the side-by-side state machine in `tests/brokers` hol
 """
 
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from datetime import datetime
+from math import inf
 from typing import Final
 
 from attrs import field, frozen
 
-from actors import LeaseLapsedError, Look, Recovery, Settled, Settlement
+from actors import Delay, LeaseLapsedError, Look, Promoted, Recovery, Settled, Settlement
 from actors.settings import MAX_BATCH_BYTES
+from actors.surroundings import utc_now
 from messages import DeadLetter
 from runtime.redis import keys
 
@@ -21,6 +24,10 @@ RESULT_EXPIRES: Final = 3600.0
 
 SETTLED_EXPIRES: Final = 3600.0
 """Seconds for which a batch that comes again is known."""
+
+
+LEAD: Final = 1.0
+"""Seconds for which a holder leads in looking at the delayed tasks."""
 
 
 @frozen(eq=False)
@@ -62,6 +69,8 @@ class QueueState:
         holders: holder → when it last renewed.
         settled: holder → its last batch.
         dead: dead letters, oldest first.
+        delayed: body → when it is due, in seconds of the store's clock.
+        promoter: who looks at the delayed tasks, as the value of at most one entry.
     """
 
     waiting: deque[bytes] = field(factory=deque)
@@ -70,6 +79,8 @@ class QueueState:
     holders: dict[str, float] = field(factory=dict)
     settled: dict[str, Batch] = field(factory=dict)
     dead: list[DeadLetter] = field(factory=list)
+    delayed: dict[bytes, float] = field(factory=dict)
+    promoter: dict[str, Expiring] = field(factory=dict)
 
     def put_inflight(self, holder: str, raws: list[bytes]) -> None:
         """Set what a holder holds; an empty list is none, as on a server."""
@@ -82,7 +93,9 @@ class QueueState:
 class MemoryStore:
     """Queues and all that lies beside them."""
 
-    def __init__(self) -> None:
+    def __init__(self, wall: Callable[[], datetime] = utc_now) -> None:
+        self.wall = wall
+        """Tells the time of day, for delays until a moment."""
         self.queues: dict[str, QueueState] = {}
         self.results: dict[str, Expiring] = {}
         """Task id → its answer, expired ones among them until somebody asks."""
@@ -98,6 +111,25 @@ class MemoryStore:
     def queue(self, name: str) -> QueueState:
         """Return what lies beside a queue."""
         return self.queues.setdefault(name, QueueState())
+
+    def delay(self, queue: str, raw: bytes, due: float) -> None:
+        """Add a task to the delayed ones."""
+        self.queue(queue).delayed[raw] = due
+
+    def promote(self, queue: str, holder: str, limit: int, now: float) -> Promoted:
+        """Move up to `limit` due tasks to the tail of the queue, if the holder leads."""
+        state = self.queue(queue)
+        leader = _alive(state.promoter, "holder", now)
+        if leader is not None and leader != holder.encode():
+            return Promoted(leads=False, moved=0, wait=state.promoter["holder"].until - now)
+        state.promoter["holder"] = Expiring(holder.encode(), now + LEAD)
+        ordered = sorted((due, raw) for raw, due in state.delayed.items())
+        ripe = [raw for due, raw in ordered if due <= now][:limit]
+        for raw in ripe:
+            state.waiting.append(raw)
+            del state.delayed[raw]
+        wait = max(0.0, ordered[len(ripe)][0] - now) if len(ordered) > len(ripe) else inf
+        return Promoted(leads=True, moved=len(ripe), wait=wait)
 
     def push(self, queue: str, raw: bytes) -> None:
         """Append a task, as a producer's RPUSH does."""
@@ -149,10 +181,19 @@ class MemoryStore:
         raws = state.inflight.get(holder, [])
         if one.raw not in raws:
             return Settled.STALE
-        self._end(state, one, now)
+        if one.delay is None:
+            self._end(state, one, now)
+        else:
+            state.delayed[one.delay.body] = self.due(one.delay, now)
         raws.remove(one.raw)
         state.put_inflight(holder, raws)
         return Settled.DONE
+
+    def due(self, delay: Delay, now: float) -> float:
+        """Return when a delay ends, in seconds of the store's clock."""
+        if delay.at is not None:
+            return now + (delay.at - self.wall()).total_seconds()
+        return now + (delay.after or 0)
 
     def _end(self, state: QueueState, one: Settlement, now: float) -> None:
         if one.dead is not None:

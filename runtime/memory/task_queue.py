@@ -1,6 +1,7 @@
 """The producer's side of the in-memory broker: what `runtime.TaskQueue` is for Redis."""
 
 from collections.abc import Iterable, Mapping
+from datetime import datetime
 from types import TracebackType
 from typing import Any, Self
 
@@ -9,7 +10,7 @@ from anyio.lowlevel import checkpoint
 
 from runtime.errors import ResultTimeoutError
 from runtime.memory.broker import MemoryBroker
-from runtime.outgoing import check_id, check_queue
+from runtime.outgoing import Terms, check_id, check_queue
 from runtime.redis import keys
 
 
@@ -48,20 +49,30 @@ class MemoryTaskQueue:
         """Do nothing: there is no server."""
         await checkpoint()
 
-    async def push_task(
+    async def push_task(  # noqa: PLR0913 - what may be said of a task, by keyword
         self,
         type: str,  # noqa: A002 - the contract's name for it
         payload: Mapping[str, Any],
         *,
         queue: str | None = None,
         task_id: str | None = None,
+        delay: float | None = None,
+        at: datetime | None = None,
+        expires_in: float | None = None,
+        max_attempts: int | None = None,
+        timeout: float | None = None,  # noqa: ASYNC109 - of the task's runs
     ) -> str:
         """Append a task to a queue and return its id; cancelled, it has pushed nothing.
+
+        See `TaskQueue.push_task` for what the arguments mean.
 
         Raises:
             InvalidTaskError: the task can't be sent; nothing was.
         """
-        return await self._broker.push(self._named(queue), type, payload, task_id)
+        terms = Terms(
+            delay=delay, at=at, expires_in=expires_in, max_attempts=max_attempts, timeout=timeout
+        )
+        return await self._broker.push(self._named(queue), type, payload, task_id, terms)
 
     async def push_many(
         self, tasks: Iterable[tuple[str, Mapping[str, Any]]], *, queue: str | None = None

@@ -10,6 +10,8 @@ of one queue's keys would share a slot.
 | `{Q}:leases` | HASH | holder → `<pulse> <slots>` | never | renew, reclaim, leave |
 | `{Q}:holders` | ZSET | holder → last renewal, ms | never | renew, forget, leave |
 | `{Q}:settled:<holder>` | STRING | number of the last settled batch | 1 h | settle |
+| `{Q}:delayed` | ZSET | task → when it is due, ms by the server | never | settle, delay, promote |
+| `{Q}:promoter` | STRING | the holder that looks at the delayed tasks | 1 s | promote |
 | `{Q}:dead` | STREAM | dead letters | never | settle, reclaim |
 | `brain:task:<id>:result` | STRING | the result's JSON | 3600 s | settle, reclaim |
 | `brain:worker:<id>:heartbeat` | STRING | the heartbeat's JSON | 60 s | heartbeat |
@@ -56,3 +58,13 @@ def settled(queue: str, holder: str) -> str:
 def dead(queue: str) -> str:
     """Return the key of a queue's dead letters."""
     return f"{{{queue}}}:dead"
+
+
+def delayed(queue: str) -> str:
+    """Return the key of a queue's delayed tasks."""
+    return f"{{{queue}}}:delayed"
+
+
+def promoter(queue: str) -> str:
+    """Return the key of the holder that looks at the delayed tasks."""
+    return f"{{{queue}}}:promoter"

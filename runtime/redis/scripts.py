@@ -4,15 +4,17 @@ Each script's file says its keys, arguments and reply, and which invariants it k
 """
 
 from collections.abc import Awaitable, Callable, Sequence
+from datetime import datetime
 from functools import cache
 from hashlib import sha1
 from importlib.resources import files
+from math import ceil, inf
 from typing import Any, Final
 
 from attrs import frozen
 from redis.exceptions import NoScriptError
 
-from actors import Look, Recovery, Settled, Settlement
+from actors import Look, Promoted, Recovery, Settled, Settlement
 from actors.settings import MAX_BATCH_BYTES
 from runtime.redis import keys
 
@@ -25,6 +27,9 @@ RESULT_EXPIRES: Final = 3600
 
 SETTLED_EXPIRES: Final = 3600
 """Seconds; longer than any packet of a lost connection can be under way."""
+
+LEAD: Final = 1_000
+"""Milliseconds for which a holder leads in looking at the delayed tasks."""
 
 _STATUSES: Final = {ord("D"): Settled.DONE, ord("S"): Settled.STALE, ord("F"): Settled.FAILED}
 
@@ -74,11 +79,15 @@ async def settle(
         keys.inflight(queue, holder),
         keys.settled(queue, holder),
         keys.dead(queue),
+        keys.delayed(queue),
     ]
     words: list[Word] = [number, RESULT_EXPIRES, keys.RESULTS_CHANNEL, SETTLED_EXPIRES]
     for one in batch:
         words.append(one.raw)
-        _append_ending(names, words, one)
+        if one.delay is None:
+            _append_ending(names, words, one)
+        else:
+            words += (-1, one.delay.body, *due(one.delay.after, one.delay.at))
     statuses, refusal = await run(call, "settle", names, *words)
     return [_STATUSES[status] for status in statuses], refusal.decode(errors="replace")
 
@@ -96,6 +105,27 @@ def _append_ending(names: list[Word], words: list[Word], ending: Settlement) -> 
         names.append(keys.result(ending.task_id))
         words.append("1")
         words.append(ending.result)
+
+
+def due(after: float | None, at: datetime | None) -> tuple[str, int]:
+    """Return a moment as scripts take it: from now on, or absolute, in whole ms and never early."""
+    if at is not None:
+        return "@", ceil(at.timestamp() * 1000)
+    return "+", ceil((after or 0) * 1000)
+
+
+async def promote(call: Call, queue: str, holder: str, limit: int) -> Promoted:
+    """Move due tasks to the tail of their queue, if the holder leads."""
+    names = (keys.delayed(queue), queue, keys.promoter(queue))
+    leads, moved, left = await run(call, "promote", names, holder, LEAD, limit)
+    return Promoted(bool(leads), moved, inf if left < 0 else left / 1000)
+
+
+async def delay(
+    call: Call, queue: str, body: bytes, after: float | None, at: datetime | None
+) -> None:
+    """Add a producer's task to the delayed ones."""
+    await run(call, "delay", (keys.delayed(queue),), body, *due(after, at))
 
 
 async def release(call: Call, queue: str, holder: str, raws: Sequence[bytes]) -> int:

@@ -15,6 +15,7 @@ from actors import (
     BrokerError,
     Look,
     Member,
+    Promoted,
     Recovery,
     Settled,
     Settlement,
@@ -200,6 +201,10 @@ class RedisSession:
     async def release(self, queue: str, raws: Sequence[bytes]) -> None:
         """Put held tasks back to the head of their queue."""
         await scripts.release(self._lines.take.call, queue, self._member.holder, raws)
+
+    async def promote(self, queue: str, limit: int) -> Promoted:
+        """Move due tasks to the tail of the queue, if this worker leads."""
+        return await scripts.promote(self._lines.rest.call, queue, self._member.holder, limit)
 
     async def beat(self, heartbeat: bytes, expires: float) -> None:
         """Store the heartbeat."""

@@ -8,7 +8,7 @@ import anyio
 from anyio.lowlevel import checkpoint
 from attrs import define, field
 
-from actors import Look, Member, Recovery, Settled, Settlement, UnreachableError
+from actors import Look, Member, Promoted, Recovery, Settled, Settlement, UnreachableError
 from runtime.memory import MemoryBroker
 from runtime.memory.session import MemorySession
 
@@ -131,6 +131,9 @@ class FaultySession:
 
     async def release(self, queue: str, raws: Sequence[bytes]) -> None:
         await self._call("release", self.inner.release, queue, raws)
+
+    async def promote(self, queue: str, limit: int) -> Promoted:
+        return await self._call("promote", self.inner.promote, queue, limit)
 
     async def beat(self, heartbeat: bytes, expires: float) -> None:
         await self._call("beat", self.inner.beat, heartbeat, expires)

@@ -17,7 +17,7 @@ from attrs import define, field, frozen
 from trio._core import _run  # the scheduler's dice and the switch that makes it deterministic
 from trio.testing import MockClock
 
-from actors import Context, Handlers, Surroundings, Timing, Worker, WorkerSettings
+from actors import Backoff, Context, Handlers, Surroundings, Timing, Worker, WorkerSettings
 from runtime.memory import MemberKilledError, MemoryBroker
 from tests.actors.faults import FaultyBroker, Network
 
@@ -163,10 +163,12 @@ class Simulation:
 
     def __attrs_post_init__(self) -> None:
         self._dice = random.Random(self.plan.seed)
-        self.surroundings = Surroundings(self.now, lambda: f"{self._dice.getrandbits(48):012x}")
+        self.surroundings = Surroundings(
+            self.now, lambda: f"{self._dice.getrandbits(48):012x}", self._dice.random
+        )
         self.broker = MemoryBroker(self.surroundings)
         self.faulty = FaultyBroker(self.broker)
-        self.handlers.on("work", timeout=60)(self.work)
+        self.handlers.on("work", timeout=60, retry=Backoff(attempts=2))(self.work)
 
     @staticmethod
     def now() -> datetime:

@@ -8,7 +8,7 @@ from typing import Any
 import anyio
 from attrs import Factory, define, field
 
-from actors import Handlers, Identity, Statistics, Worker, WorkerSettings
+from actors import Backoff, Handlers, Identity, Statistics, Worker, WorkerSettings
 from runtime.memory import MemberKilledError, MemoryBroker
 from tests.actors.faults import FaultyBroker
 
@@ -47,7 +47,7 @@ class Stage:
 
     memory: MemoryBroker = field(factory=MemoryBroker)
     broker: FaultyBroker = Factory(lambda self: FaultyBroker(self.memory), takes_self=True)
-    handlers: Handlers = field(factory=lambda: Handlers(queue=Q))
+    handlers: Handlers = field(factory=lambda: Handlers(queue=Q, retry=Backoff(attempts=1)))
     started: list[str] = field(factory=list)
     finished: list[str] = field(factory=list)
     running: int = 0

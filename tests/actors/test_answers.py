@@ -14,13 +14,17 @@ from messages import (
     Failed,
     MalformedTaskError,
     Outcome,
+    PastError,
+    Postponed,
     Reason,
     Rejected,
     Released,
+    Retried,
     Run,
     Succeeded,
     Undecodable,
     decode_task,
+    rewrite_task,
 )
 
 NOW = datetime(2024, 2, 17, 10, 30, 5, tzinfo=UTC)
@@ -40,7 +44,7 @@ MALFORMED = MalformedTaskError("type", "missing", "a string", "t-1", None)
 
 
 def ended(outcome: Outcome) -> Settlement:
-    ending = settlement(outcome, "w", NOW)
+    ending = settlement(outcome, "w", NOW, lambda: "fresh")
     assert ending is not None
     assert ending.raw == outcome.delivery.raw
     return ending
@@ -77,12 +81,56 @@ def test_a_success_is_answered_with_its_value_and_its_times() -> None:
 
 
 def test_a_failure_is_answered_with_its_error() -> None:
-    """A failed task gets an answer that says so, and no dead letter."""
-    ending = ended(Failed(DELIVERY, RUN, "no disk", "OSError"))
+    """A failed task gets an answer that says so, and a dead letter that tells all of it."""
+    past = [{"attempt": 1, "error": "no space", "error_type": "OSError", "worker_id": "v"}]
+    raw = rewrite_task(RAW, nonce="n", errors=past)
+    delivery = Delivery(decode_task(raw), raw, "q", 1, 0.0)
+    ending = ended(Failed(delivery, RUN, "no disk", "OSError", "Traceback …"))
 
     assert answer(ending)["success"] is False
     assert answer(ending)["result"] == {"error": "no disk", "error_type": "OSError"}
-    assert ending.dead is None
+    dead = letter(ending)
+    assert (dead.raw, dead.reason, dead.error) == (raw, Reason.ATTEMPTS_EXHAUSTED, "no disk")
+    assert (dead.attempts, dead.error_type, dead.traceback) == (2, "OSError", "Traceback …")
+    assert dead.errors == (PastError(1, "no space", "OSError", "v"),)
+
+
+def test_a_retried_task_is_delayed_as_its_next_attempt() -> None:
+    """The body counts the attempt, tells what went wrong, and keeps all else in its bytes (I8)."""
+    ending = ended(Retried(DELIVERY, RUN, "no disk", "OSError", 1.5))
+
+    assert (ending.result, ending.dead) == (None, None)
+    assert ending.delay is not None
+    assert (ending.delay.after, ending.delay.at) == (1.5, None)
+    task = decode_task(ending.delay.body)
+    assert (task.attempt, task.deaths, task.nonce) == (3, 1, "fresh")
+    assert task.errors == (PastError(2, "no disk", "OSError", "w", NOW),)
+    assert (task.id, bytes(task.payload)) == ("t-1", b"{}")
+
+
+def test_the_errors_that_travel_are_bounded() -> None:
+    """A task that fails for ever doesn't grow for ever: the last ten errors, 500 characters each."""
+    raw = RAW
+    for _ in range(30):
+        delivery = Delivery(decode_task(raw), raw, "q", 1, 0.0)
+        delay = ended(Retried(delivery, RUN, "\ud800" + "x" * 9_000, "OSError", 0)).delay
+        assert delay is not None
+        raw = delay.body
+
+    task = decode_task(raw)
+    assert task.attempt == 32
+    assert [error.attempt for error in task.errors] == list(range(22, 32))
+    assert all(len(error.error) == 500 for error in task.errors)
+
+
+def test_a_task_that_came_early_waits_for_its_time() -> None:
+    """It is delayed until then by the server's clock, nothing counted."""
+    ending = ended(Postponed(DELIVERY, NOW))
+
+    assert ending.delay is not None
+    assert ending.delay.at == NOW
+    task = decode_task(ending.delay.body)
+    assert (task.attempt, task.deaths, task.not_before, task.nonce) == (2, 1, None, "fresh")
 
 
 def test_a_reject_is_a_dead_letter_and_an_answer() -> None:
@@ -133,7 +181,7 @@ def test_a_bad_body_without_an_id_is_put_away() -> None:
 
 def test_a_released_task_is_not_ended() -> None:
     """A task that goes back to its queue is answered by whoever runs it next."""
-    assert settlement(Released(DELIVERY), "w", NOW) is None
+    assert settlement(Released(DELIVERY), "w", NOW, lambda: "fresh") is None
 
 
 @settings(deadline=None)

@@ -8,6 +8,7 @@ from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 from loguru import logger
 
+from messages import Reason
 from tests.actors.simulation import CHAOS, Fault, Plan, Simulation, simulate
 
 faults = st.builds(
@@ -49,13 +50,17 @@ def check(world: Simulation) -> None:
     assert world.answers() == dict.fromkeys(pushed, 1)
     for queue in ("a", "b"):
         state = store.queue(queue)
+        assert state.delayed == {}
         assert (list(state.waiting), state.inflight, state.leases) == ([], {}, {})
-    poisoned = {letter.task_id for queue in ("a", "b") for letter in store.queue(queue).dead}
+    letters = [letter for queue in ("a", "b") for letter in store.queue(queue).dead]
+    poisoned = {one.task_id for one in letters if one.reason is Reason.POISON_PILL}
+    failed = {task_id for task_id, seconds in pushed.items() if seconds < 0}
+    assert {one.task_id for one in letters} - poisoned == failed - poisoned
     for task_id, message in world.published():
         answer = json.loads(message)
         seconds = pushed[task_id]
         # I7: no release and no death counted as an attempt; three deaths make a poison pill.
-        assert answer["attempt"] == 1
+        assert answer["attempt"] == 2 if seconds < 0 and task_id not in poisoned else 1
         if task_id in poisoned:
             assert answer["result"]["error_type"] == "poison_pill"
             assert len(world.killed) + sum(map(world.doubtful, world.faulty.networks)) >= 3

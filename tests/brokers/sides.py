@@ -27,6 +27,7 @@ class QueueView:
     leases: dict[str, str]
     holders: frozenset[str]
     dead: tuple[tuple[bytes, ...], ...]
+    delayed: frozenset[bytes] = frozenset()
 
 
 @frozen
@@ -117,6 +118,12 @@ class RealSide:
     ) -> int:
         return drive(scripts.reclaim(self.call, queue, holder, pulse, recoveries))
 
+    def promote(self, queue: str, holder: str, limit: int) -> tuple[bool, int]:
+        # Another holder's lead lapses by time, which the other side doesn't see pass.
+        self.wire.call("DEL", keys.promoter(queue))
+        promoted = drive(scripts.promote(self.call, queue, holder, limit))
+        return promoted.leads, promoted.moved
+
     def forget(self, queue: str, holder: str) -> bool:
         return drive(scripts.forget(self.call, queue, holder))
 
@@ -155,6 +162,7 @@ class RealSide:
             commands.append(("HGETALL", keys.leases(queue)))
             commands.append(("ZRANGE", keys.holders(queue), 0, -1))
             commands.append(("XRANGE", keys.dead(queue), "-", "+"))
+            commands.append(("ZRANGE", keys.delayed(queue), 0, -1))
             commands += [("LRANGE", keys.inflight(queue, one), 0, -1) for one in names.holders]
         commands += [("GET", keys.result(task_id)) for task_id in names.task_ids]
         commands += [("GET", keys.heartbeat(worker_id)) for worker_id in names.worker_ids]
@@ -168,7 +176,7 @@ class RealSide:
         )
 
     def _queue(self, replies: Any) -> QueueView:
-        waiting, leases, holders, dead = (next(replies) for _ in range(4))
+        waiting, leases, holders, dead, delayed = (next(replies) for _ in range(5))
         inflight = {holder: tuple(next(replies)) for holder in self._names.holders}
         return QueueView(
             waiting=tuple(waiting),
@@ -179,6 +187,7 @@ class RealSide:
             },
             holders=frozenset(holder.decode() for holder in holders),
             dead=tuple(tuple(fields) for _, fields in dead),
+            delayed=frozenset(delayed),
         )
 
     def _check_keys(self, found: Iterable[bytes]) -> None:
@@ -187,6 +196,7 @@ class RealSide:
         known |= {keys.heartbeat(worker_id) for worker_id in names.worker_ids}
         for queue in names.queues:
             known |= {queue, keys.leases(queue), keys.holders(queue), keys.dead(queue)}
+            known |= {keys.delayed(queue), keys.promoter(queue)}
             for holder in names.holders:
                 known |= {keys.inflight(queue, holder), keys.settled(queue, holder)}
         leaked = {key.decode() for key in found} - known
@@ -226,6 +236,11 @@ class MemorySide:
     ) -> int:
         return self.store.reclaim(queue, holder, pulse, recoveries, 0.0)
 
+    def promote(self, queue: str, holder: str, limit: int) -> tuple[bool, int]:
+        self.store.queue(queue).promoter.clear()
+        promoted = self.store.promote(queue, holder, limit, 0.0)
+        return promoted.leads, promoted.moved
+
     def beat(self, worker_id: str, body: bytes) -> None:
         self.store.beat(worker_id, body, 60.0, 0.0)
 
@@ -261,4 +276,5 @@ class MemorySide:
             dead=tuple(
                 (b"task", one.raw, *(word.encode() for word in one.fields())) for one in state.dead
             ),
+            delayed=frozenset(state.delayed),
         )

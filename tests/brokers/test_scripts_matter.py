@@ -148,7 +148,12 @@ MUTANTS: Final[tuple[tuple[str, str, str, Check], ...]] = (
         suite.test_joining_takes_out_a_lease_and_leaving_gives_it_back,
     ),
     ("renew", "return known", "return 1", faults.renew),
-    ("settle", "if not place then return 'S' end", "", suite.test_what_is_not_held_is_stale),
+    (
+        "settle",
+        "if not place then return 'S' end\n  local letter",
+        "local letter",
+        suite.test_what_is_not_held_is_stale,
+    ),
     (
         "settle",
         ">= tonumber(ARGV[1])",
@@ -157,8 +162,8 @@ MUTANTS: Final[tuple[tuple[str, str, str, Check], ...]] = (
     ),
     (
         "settle",
-        "'LREM', KEYS[1], 1, raw",
-        "'LREM', KEYS[1], 0, raw",
+        "if not broken then\n    local removed = redis.pcall('LREM', KEYS[1], 1, raw)",
+        "if not broken then\n    local removed = redis.pcall('LREM', KEYS[1], 0, raw)",
         suite.test_equal_bodies_are_settled_one_by_one,
     ),
     (

@@ -173,4 +173,7 @@ def test_a_dead_letter_is_a_stream_entry() -> None:
         "type": "",
         "attempts": "0",
         "deaths": "1",
+        "error_type": "",
+        "traceback": "",
+        "errors": "[]",
     }

@@ -1,16 +1,19 @@
 #!lua flags=allow-oom
--- Ends a batch of held tasks: stores and publishes answers, writes dead letters.
+-- Ends a batch of held tasks: stores and publishes answers, writes dead letters, delays.
 --
 -- KEYS  1 the holder's inflight list, LIST
 --       2 number and statuses of the holder's last batch, STRING
 --       3 dead letters, STREAM
---       4… the result's key, STRING, of each item that has an answer, in order
+--       4 delayed tasks, ZSET
+--       5… the result's key, STRING, of each item that has an answer, in order
 -- ARGV  1 the batch's number; grows by one with each batch, and is the same when sent again
 --       2 seconds after which an answer expires
 --       3 the channel of all results
 --       4 seconds after which KEYS[2] expires
---       5… the items: raw, how many fields its dead letter has beside the body (0: it has no
---         dead letter), those fields, whether it has an answer ('1' or '0'), the answer if so
+--       5… the items: raw, then either -1, the body that is delayed, '+' if it is due so many ms
+--         from now by the server's clock or '@' if at that time, those ms; or how many fields its
+--         dead letter has beside the body (0: it has no dead letter), those fields, whether it has
+--         an answer ('1' or '0'), the answer if so
 -- Reply 1 a status per item: D done, S stale (not held by this holder), F refused by the server
 --       2 the first refusal in words, or ''
 --
@@ -59,10 +62,29 @@ local function settle(raw, fields, key, answer)
   return refused(broken)
 end
 
-local at, next_key = 5, 4
-while at <= #ARGV do
-  local raw, count = ARGV[at], tonumber(ARGV[at + 1])
-  at = at + 2
+local now
+
+local function delay(raw, body, mode, ms)
+  local place = redis.pcall('LPOS', KEYS[1], raw)
+  if failed(place) then return refused(place) end
+  if not place then return 'S' end
+  local due = tonumber(ms)
+  if mode == '+' then
+    if not now then
+      local time = redis.call('TIME')
+      now = time[1] * 1000 + math.floor(time[2] / 1000)
+    end
+    due = due + now
+  end
+  local added = redis.pcall('ZADD', KEYS[4], due, body)
+  if failed(added) then return refused(added) end
+  local removed = redis.pcall('LREM', KEYS[1], 1, raw)
+  if not failed(removed) then return 'D' end
+  redis.pcall('ZREM', KEYS[4], body)
+  return refused(removed)
+end
+
+local function ended(raw, count, at, next_key)
   local fields
   if count > 0 then
     fields = {}
@@ -75,10 +97,23 @@ while at <= #ARGV do
     next_key = next_key + 1
     at = at + 1
   end
-  at = at + 1
   local status = settle(raw, fields, key, answer)
-  statuses[#statuses + 1] = status
   if status == 'D' and key then publish[#publish + 1] = {key, answer} end
+  return status, at + 1, next_key
+end
+
+local at, next_key = 5, 5
+while at <= #ARGV do
+  local raw, count = ARGV[at], tonumber(ARGV[at + 1])
+  at = at + 2
+  local status
+  if count < 0 then
+    status = delay(raw, ARGV[at], ARGV[at + 1], ARGV[at + 2])
+    at = at + 3
+  else
+    status, at, next_key = ended(raw, count, at, next_key)
+  end
+  statuses[#statuses + 1] = status
 end
 
 local all = table.concat(statuses)
