@@ -196,7 +196,7 @@ class Execution:
             deadline=running.began + timedelta(seconds=limit),
         )
 
-    def _judge(
+    def _judge(  # noqa: PLR0911 - all that a verdict depends on
         self,
         handler: Handler,
         running: Running,

@@ -7,7 +7,7 @@ from cyclopts import App, Parameter
 
 from benchmarks.processes import BenchmarkError
 from benchmarks.report import all_met, as_json, show
-from benchmarks.suite import FULL, QUICK, measure_all
+from benchmarks.suite import FULL, QUICK, compare_all, measure_all
 
 app = App(name="benchmarks", help="Measure the worker pool; takes about four minutes.")
 
@@ -17,6 +17,7 @@ def main(
     *,
     json: Annotated[bool, Parameter(negative="")] = False,
     quick: Annotated[bool, Parameter(negative="")] = False,
+    against: str | None = None,
 ) -> int:
     """Measure everything on servers and workers of the run's own.
 
@@ -26,9 +27,11 @@ def main(
         json: Print JSON instead of a table.
         quick: Do little of each, to see that it works; its figures are too rough to judge by, so
             it exits with 0 whatever they are.
+        against: Compare with this git revision instead: throughput and idle latency, in turn.
     """
     try:
-        figures = measure_all(QUICK if quick else FULL)
+        sizes = QUICK if quick else FULL
+        figures = measure_all(sizes) if against is None else compare_all(against, sizes)
     except BenchmarkError as error:
         print(f"The benchmark can't go on: {error}", file=sys.stderr)
         return 2

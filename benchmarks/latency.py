@@ -53,8 +53,8 @@ async def _push(url: str, count: int, step: Callable[[], None]) -> list[str]:
     try:
         await link.connect()
         for task_id in ids:
-            await _push_one(link, floor.QUEUE, task_id)
-            await _push_one(link, QUEUE, task_id)
+            await push_stamped(link, floor.QUEUE, task_id)
+            await push_stamped(link, QUEUE, task_id)
             step()
         await link.send_command("RPUSH", floor.QUEUE, floor.END)
         await link.read_response()
@@ -63,7 +63,8 @@ async def _push(url: str, count: int, step: Callable[[], None]) -> list[str]:
     return ids
 
 
-async def _push_one(link: Link, queue: str, task_id: str) -> None:
+async def push_stamped(link: Link, queue: str, task_id: str) -> None:
+    """Push a task that tells when it was pushed, after a pause."""
     await asyncio.sleep(random.uniform(*_PAUSE))
     stamped = body("bench.stamp", {"sent_ns": time.monotonic_ns()}, task_id)
     await link.send_command("RPUSH", queue, stamped)
@@ -87,7 +88,7 @@ def _figures(waits: list[float], bare: list[float]) -> list[Figure]:
     figures: list[Figure] = []
     for share in (50, 95):
         # Of parts of the run, so that the spread shows.
-        ours, theirs = _percentiles(waits, share), _percentiles(bare, share)
+        ours, theirs = percentiles(waits, share), percentiles(bare, share)
         bound = Bound(at_most=2.0) if share == 50 else None
         quotients = [one / other for one, other in zip(ours, theirs, strict=True)]
         name, title = f"latency.p{share}", f"Push to start, idle, p{share}"
@@ -99,7 +100,8 @@ def _figures(waits: list[float], bare: list[float]) -> list[Figure]:
     return figures
 
 
-def _percentiles(waits: list[float], share: int) -> list[float]:
+def percentiles(waits: list[float], share: int) -> list[float]:
+    """Return the percentile of each of a few parts of the run, so that the spread shows."""
     parts = min(5, len(waits) // 20) or 1
     return [_percentile(sorted(waits[part::parts]), share) for part in range(parts)]
 

@@ -108,8 +108,14 @@ class Measured:
 
 
 @contextmanager
-def running(name: str, *command: str) -> Iterator[Measured]:
-    """Run a Python module with its arguments; whatever happens, it is gone afterwards."""
+def running(name: str, *command: str, root: Path = ROOT) -> Iterator[Measured]:
+    """Run a Python module with its arguments; whatever happens, it is gone afterwards.
+
+    Args:
+        name: for people.
+        command: the module and its arguments.
+        root: whose module it is: this project's, or an earlier version's.
+    """
     with tempfile.TemporaryDirectory(prefix="brain-bench-") as directory:
         log = Path(directory) / "log"
         with log.open("wb") as output:
@@ -118,8 +124,8 @@ def running(name: str, *command: str) -> Iterator[Measured]:
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=subprocess.STDOUT,
-                cwd=ROOT,
-                env=os.environ | {"PYTHONPATH": str(ROOT)},
+                cwd=root,
+                env=os.environ | {"PYTHONPATH": str(root)},
                 start_new_session=True,
             )
         try:
@@ -130,7 +136,7 @@ def running(name: str, *command: str) -> Iterator[Measured]:
 
 
 @contextmanager
-def worker(url: str, slots: int, *, queue: str = QUEUE) -> Iterator[Measured]:
+def worker(url: str, slots: int, *, queue: str = QUEUE, root: Path = ROOT) -> Iterator[Measured]:
     """Run a worker process as users do, with everything on and the log at warnings."""
     options = {
         "--redis-url": url,
@@ -140,6 +146,6 @@ def worker(url: str, slots: int, *, queue: str = QUEUE) -> Iterator[Measured]:
         "--log-level": "warning",
     }
     words = [word for pair in options.items() for word in pair]
-    with running(f"the worker with {slots} slots", "runtime", *words) as process:
+    with running(f"the worker with {slots} slots", "runtime", *words, root=root) as process:
         yield process
         process.end()

@@ -2,7 +2,7 @@
 
 from attrs import frozen
 
-from benchmarks import backlog, footprint, latency, recovery, throughput
+from benchmarks import against, backlog, footprint, latency, recovery, throughput
 from benchmarks.figures import Figure
 from benchmarks.progress import bars
 from benchmarks.server import private_server
@@ -39,6 +39,15 @@ FULL = Sizes(
 QUICK = Sizes(
     rounds=1, tasks=8_000, pushes=40, kills=1, short=8_000, long=40_000, drains=1, starts=1
 )
+
+
+def compare_all(revision: str, sizes: Sizes) -> list[Figure]:
+    """Measure this version against an earlier one, twice as often as this one alone.
+
+    Raises:
+        BenchmarkError: the run can't go on, or what it measured means nothing.
+    """
+    return against.compare(revision, 2 * sizes.rounds, sizes.tasks, 2 * sizes.pushes)
 
 
 def measure_all(sizes: Sizes) -> list[Figure]:

@@ -21,6 +21,7 @@ from messages.codec import (
     encode_result,
     encode_task,
     encode_value,
+    renewed_task,
     rewrite_task,
 )
 from messages.dead_letter import DeadLetter, Reason
@@ -66,5 +67,6 @@ __all__ = [
     "encode_result",
     "encode_task",
     "encode_value",
+    "renewed_task",
     "rewrite_task",
 ]

@@ -48,7 +48,7 @@ class Terms:
         _check_seconds("timeout", self.timeout)
         if self.delay is not None and self.at is not None:
             raise InvalidTaskError("at", "given beside delay", "one of both")
-        if self.at is not None and self.at.tzinfo is None:
+        if self.at is not None and getattr(self.at, "tzinfo", None) is None:
             expected = "a datetime with its zone, such as datetime.now(UTC)"
             raise InvalidTaskError("at", repr(self.at), expected)
         attempts = self.max_attempts

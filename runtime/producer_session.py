@@ -101,6 +101,19 @@ class Session:
                     partial(self.links.exchange, link), queue, entry.body, after, at
                 )
 
+    async def requeue(self, queue: str, items: Sequence[tuple[str, bytes, str | None]]) -> int:
+        """Send dead letters again; see `runtime.redis.scripts.requeue`.
+
+        Raises:
+            ServerUnreachableError: no connection; nothing was sent.
+            RequestRefusedError: the server refused it.
+            PushUncertainError: the connection failed meanwhile.
+        """
+        task_ids = tuple(task_id or entry for entry, _, task_id in items)
+        async with self.links.borrow() as link:
+            with self._naming(f"queue dead letters of {queue}", queue, task_ids, ()):
+                return await scripts.requeue(partial(self.links.exchange, link), queue, items)
+
     async def _push_batch(
         self, link: Link, queue: str, batch: list[Entry], queued: tuple[str, ...]
     ) -> None:

@@ -12,7 +12,8 @@ import pytest
 ROOT = Path(__file__).resolve().parent.parent
 DOCUMENTS = sorted([ROOT / "README.md", ROOT / "CHANGELOG.md", *(ROOT / "docs").glob("*.md")])
 FENCE = re.compile(r"^```(\w+)\n(.*?)^```", re.MULTILINE | re.DOTALL)
-COMMANDS = ("push", "status", "health")
+COMMANDS = ("push", "status", "health", "dead")
+PARTS = tuple(("dead", part) for part in ("list", "show", "requeue", "purge"))
 
 
 def code_in(document: Path) -> str:
@@ -23,18 +24,19 @@ def code_in(document: Path) -> str:
 
 @cache
 def helps() -> str:
-    """Return all that `--help` says, of the worker and of each command."""
-    calls = [[], *([command] for command in COMMANDS)]
+    """Return all that `--help` says, of the worker of each command, and of the benchmarks."""
+    calls = [("runtime",), *(("runtime", command) for command in COMMANDS)]
+    calls += [("runtime", *part) for part in PARTS]
     return "\n".join(
         subprocess.run(
-            [sys.executable, "-m", "runtime", *call, "--help"],
+            [sys.executable, "-m", *call, "--help"],
             capture_output=True,
             text=True,
             check=True,
             cwd=ROOT,
             env={"COLUMNS": "200", "PATH": "/usr/bin:/bin"},
         ).stdout
-        for call in calls
+        for call in [*calls, ("benchmarks",)]
     )
 
 

@@ -8,6 +8,7 @@ from typing import Final
 from cyclopts import App, CycloptsError
 from cyclopts.exceptions import UnusedCliTokensError
 
+from runtime.cli.dead import dead_app
 from runtime.cli.health import health
 from runtime.cli.options import VARIABLES
 from runtime.cli.push import push
@@ -44,6 +45,7 @@ def make_app() -> App:
     app.default(worker)
     for command in (push, status, health):
         app.command(command)
+    app.command(dead_app())
     return app
 
 

@@ -34,6 +34,7 @@ class QueueView:
         in_flight: tasks that workers hold.
         dead: dead letters.
         oldest_s: seconds since the next task was created; None if none waits or it can't be read.
+        delayed: tasks that wait for their time.
     """
 
     name: str
@@ -41,6 +42,7 @@ class QueueView:
     in_flight: int
     dead: int
     oldest_s: float | None
+    delayed: int = 0
 
 
 @frozen
@@ -89,8 +91,7 @@ async def overview(session: Asks, named: Sequence[str], now: datetime) -> Overvi
         PoolError: the server is out of reach or refuses.
     """
     beats = await _heartbeats(session)
-    served = [queue for beat in beats for queue in _texts(beat.get("queues"))]
-    names = dict.fromkeys((keys.CLUSTER_QUEUE, keys.MISSION_QUEUE, *named, *sorted(served)))
+    names = _names(beats, named)
     found = [await _queue(session, name, now) for name in names]
     renewals = {name: renewed for name, (_, renewed) in zip(names, found, strict=True)}
     clock = await session.ask("tell the time", "TIME")
@@ -98,6 +99,16 @@ async def overview(session: Asks, named: Sequence[str], now: datetime) -> Overvi
     workers = tuple(_worker(beat, renewals, server_now, now) for beat in beats)
     queues = tuple(queue for queue, _ in found)
     return Overview(queues, workers, remarks(queues, workers))
+
+
+async def queue_names(session: Asks) -> tuple[str, ...]:
+    """Return the contract's queues and those that living workers serve."""
+    return _names(await _heartbeats(session), ())
+
+
+def _names(beats: Sequence[dict[str, Any]], named: Sequence[str]) -> tuple[str, ...]:
+    served = [queue for beat in beats for queue in _texts(beat.get("queues"))]
+    return tuple(dict.fromkeys((keys.CLUSTER_QUEUE, keys.MISSION_QUEUE, *named, *sorted(served))))
 
 
 def remarks(queues: Sequence[QueueView], workers: Sequence[WorkerView]) -> tuple[str, ...]:
@@ -146,9 +157,10 @@ def _beat(body: bytes) -> dict[str, Any] | None:
 async def _queue(session: Asks, name: str, now: datetime) -> tuple[QueueView, dict[str, float]]:
     """Look at a queue; return it, and when each of its holders was last renewed."""
     request = f"tell of {name}"
-    waiting, dead, head, ranked = await asyncio.gather(
+    waiting, dead, delayed, head, ranked = await asyncio.gather(
         session.ask(request, "LLEN", name),
         session.ask(request, "XLEN", keys.dead(name)),
+        session.ask(request, "ZCARD", keys.delayed(name)),
         session.ask(request, "LINDEX", name, "0"),
         session.ask(request, "ZRANGE", keys.holders(name), "0", "-1", "WITHSCORES"),
     )
@@ -158,7 +170,8 @@ async def _queue(session: Asks, name: str, now: datetime) -> tuple[QueueView, di
     }
     lists = [keys.inflight(name, holder) for holder in renewed]
     held = await asyncio.gather(*(session.ask(request, "LLEN", key) for key in lists))
-    return QueueView(name, waiting, sum(held), dead, _age(head, now)), renewed
+    view = QueueView(name, waiting, sum(held), dead, _age(head, now), delayed)
+    return view, renewed
 
 
 def _age(head: bytes | None, now: datetime) -> float | None:

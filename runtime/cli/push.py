@@ -9,7 +9,7 @@ from attrs import frozen
 from cyclopts import Parameter
 
 from runtime.cli.options import DATA_DIR, DataDir, Flag, RedisUrl
-from runtime.cli.values import Duration
+from runtime.cli.values import Count, Duration, DurationOrZero, Moment
 
 _SUCCESS: Final = 0
 _FAILURE: Final = 1
@@ -26,6 +26,11 @@ class PushOptions:
         queue: The queue that it is pushed to.
         task_id: The task's id; a random one if not given. A push that is repeated with the same id
             is run again, and answered under that id.
+        delay: Start it so many seconds from now at the earliest.
+        at: Start it at this time at the earliest, such as 2026-02-17T10:30:00Z.
+        expires_in: Don't start it any more after so many seconds.
+        max_attempts: How often it may be run. [default: the handler's]
+        timeout: How long a run may take. [default: the handler's]
         wait: Wait for the result and show it.
         wait_timeout: How long to wait at most. [default: for ever]
         as_json: Print JSON: the result with --wait, else the task's id.
@@ -37,6 +42,11 @@ class PushOptions:
     file: Path | None = None
     queue: Annotated[str, Parameter(metavar="NAME")] = "brain:cluster_tasks"
     task_id: Annotated[str | None, Parameter(metavar="ID")] = None
+    delay: Annotated[DurationOrZero | None, Parameter(show_default=False)] = None
+    at: Annotated[Moment | None, Parameter(show_default=False)] = None
+    expires_in: Annotated[Duration | None, Parameter(show_default=False)] = None
+    max_attempts: Annotated[Count | None, Parameter(show_default=False)] = None
+    timeout: Annotated[Duration | None, Parameter(show_default=False)] = None
     wait: Annotated[bool, Flag] = False
     wait_timeout: Annotated[Duration | None, Parameter(show_default=False)] = None
     as_json: Annotated[bool, Flag, Parameter(name="--json")] = False
@@ -84,7 +94,16 @@ async def _push(task_type: str, payload: dict[str, Any], url: str, options: Push
     from runtime.task_queue import TaskQueue  # noqa: PLC0415 - as above
 
     async with TaskQueue(url, queue=options.queue) as queue:
-        task_id = await queue.push_task(task_type, payload, task_id=options.task_id)
+        task_id = await queue.push_task(
+            task_type,
+            payload,
+            task_id=options.task_id,
+            delay=options.delay,
+            at=options.at,
+            expires_in=options.expires_in,
+            max_attempts=options.max_attempts,
+            timeout=options.timeout,
+        )
         if not options.wait:
             _print(json.dumps({"task_id": task_id}) if options.as_json else task_id)
             return _SUCCESS

@@ -42,12 +42,12 @@ def age(seconds: float) -> str:
 
 def _queues(queues: tuple[QueueView, ...]) -> Table:
     table = _table("Queue")
-    for heading in ("Waiting", "In flight", "Dead", "Oldest"):
+    for heading in ("Waiting", "In flight", "Dead", "Delayed", "Oldest"):
         table.add_column(heading, justify="right", no_wrap=True)
     for queue in queues:
         oldest = "" if queue.oldest_s is None else age(queue.oldest_s)
-        figures = (f"{queue.waiting:,}", f"{queue.in_flight:,}", f"{queue.dead:,}")
-        table.add_row(queue.name, *figures, oldest)
+        counts = (queue.waiting, queue.in_flight, queue.dead, queue.delayed)
+        table.add_row(queue.name, *(f"{count:,}" for count in counts), oldest)
     return table
 
 

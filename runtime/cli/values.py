@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Callable, Sequence
+from datetime import datetime
 from typing import Annotated, Any, Final, Protocol
 
 from cyclopts import Parameter
@@ -82,6 +83,22 @@ def read_choice(setting: str, text: str, choices: Sequence[str]) -> str:
     return word
 
 
+def read_moment(setting: str, text: str) -> datetime:
+    """Read a time with its zone.
+
+    Raises:
+        ConfigurationError: it is none, or says no zone.
+    """
+    try:
+        moment = datetime.fromisoformat(text.strip())
+    except ValueError:
+        moment = None
+    if moment is None or moment.tzinfo is None:
+        expected = "a time with its zone, such as 2026-02-17T10:30:00Z or 2026-02-17T11:30+01:00"
+        raise ConfigurationError(setting, repr(text), expected)
+    return moment
+
+
 def choice(*choices: str) -> Converter:
     """Return a converter for one of a few words."""
     return _one(lambda setting, text: read_choice(setting, text, choices))
@@ -126,6 +143,7 @@ DurationOrZero = Annotated[
         show_default=_shown,
     ),
 ]
+Moment = Annotated[datetime, Parameter(converter=_one(read_moment), metavar="TIME")]
 Size = Annotated[int, Parameter(converter=_one(read_size), metavar="BYTES")]
 Count = Annotated[int, Parameter(converter=_one(read_count), metavar="NUMBER")]
 Names = Annotated[

@@ -128,6 +128,24 @@ async def delay(
     await run(call, "delay", (keys.delayed(queue),), body, *due(after, at))
 
 
+async def requeue(call: Call, queue: str, items: Sequence[tuple[str, bytes, str | None]]) -> int:
+    """Send dead letters again; return how many were still there.
+
+    Args:
+        call: sends one command's words.
+        queue: whose dead letters.
+        items: the entry's id, the body that goes to the queue, and the task's id if it has one.
+    """
+    names: list[Word] = [keys.dead(queue), queue]
+    words: list[Word] = []
+    for entry, body, task_id in items:
+        words += (entry, body, "0" if task_id is None else "1")
+        if task_id is not None:
+            names.append(keys.result(task_id))
+    count: int = await run(call, "requeue", names, *words)
+    return count
+
+
 async def release(call: Call, queue: str, holder: str, raws: Sequence[bytes]) -> int:
     """Put held tasks back to the head of their queue; return how many were held."""
     names = (queue, keys.inflight(queue, holder))

@@ -109,7 +109,7 @@ def test_a_retried_task_is_delayed_as_its_next_attempt() -> None:
 
 
 def test_the_errors_that_travel_are_bounded() -> None:
-    """A task that fails for ever doesn't grow for ever: the last ten errors, 500 characters each."""
+    """A task that fails for ever doesn't grow: the last ten errors, 500 characters each."""
     raw = RAW
     for _ in range(30):
         delivery = Delivery(decode_task(raw), raw, "q", 1, 0.0)

@@ -88,13 +88,24 @@ class SideBySide(RuleBasedStateMachine):
             [known[place] for place in sorted({n % len(known) for n in numbers})] if known else []
         )
 
-    def settled(
-        self, worker: Worker, queue: str, raws: Sequence[bytes], rejects: int, fault: int
+    def settled(  # noqa: PLR0917 - of one rule, and of the last one
+        self,
+        worker: Worker,
+        queue: str,
+        raws: Sequence[bytes],
+        rejects: int,
+        fault: int,
+        delays: int = 0,
     ) -> None:
         self.marks += 1
         mark = f"{worker.holder} {self.marks}"
         batch = [
-            model.ending(raw, mark, reject=bool(rejects >> place & 1))
+            model.ending(
+                raw,
+                f"{mark} {place}",
+                reject=bool(rejects >> place & 1),
+                delay=1000 * self.marks - place if delays >> place & 1 else None,
+            )
             for place, raw in enumerate(raws)
         ]
         words = (queue, worker.holder, worker.number + 1, batch)
@@ -160,6 +171,7 @@ class SideBySide(RuleBasedStateMachine):
         numbers=picks,
         strangers=st.lists(bodies, max_size=1),
         rejects=st.integers(0, 63),
+        delays=st.integers(0, 63),
         fault=faults,
     )
     def settle(
@@ -170,12 +182,18 @@ class SideBySide(RuleBasedStateMachine):
         *,
         strangers: list[int],
         rejects: int,
+        delays: int,
         fault: int,
     ) -> None:
         worker = self.one(number, ALIVE)
         raws = self.some_of(worker, queue, numbers)
         raws += [model.BODIES[body] for body in strangers]
-        self.settled(worker, queue, raws, rejects, fault)
+        self.settled(worker, queue, raws, rejects, fault, delays)
+
+    @anyone(Life.ALIVE)
+    @rule(number=number, queue=queues, limit=st.integers(1, 3), fault=faults)
+    def promote(self, number: int, queue: str, limit: int, fault: int) -> None:
+        self.pair.promote(queue, self.one(number, ALIVE).holder, limit, fault)
 
     @precondition(lambda self: any(worker.batches for worker in self.workers))
     @rule(number=number, back=st.integers(1, 10))
@@ -282,6 +300,7 @@ class SideBySide(RuleBasedStateMachine):
                 plan = plan_recovery(raws, slots, "janitor", self.surroundings)
                 self.pair.reclaim(queue, holder, seen.leases.get(holder), plan)
             self.pair.both("renew", queue, last.holder, 1, 1)
+            self.pair.promote(queue, last.holder, 1000)
             taken = self.pair.take(queue, last.holder, 1000, 0)
             assert isinstance(taken, list)
             # Its numbers of earlier rests have gone with its leaving.

@@ -3,7 +3,7 @@
 import json
 from collections import Counter
 from collections.abc import Sequence
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from enum import Enum
 from functools import cache
 from itertools import count
@@ -12,12 +12,13 @@ from typing import Final
 import msgspec
 from attrs import define, field
 
-from actors import Recovery, Settlement, Surroundings
+from actors import Delay, Recovery, Settlement, Surroundings
 from actors.recovery import DEATHS_OF_A_POISON_PILL
-from messages import DeadLetter, MalformedTaskError, Reason, decode_task
+from messages import DeadLetter, MalformedTaskError, Reason, decode_task, rewrite_task
 from runtime.redis import keys
 from tests.brokers.sides import QueueView, Snapshot
 
+PAST: Final = datetime(2020, 1, 1, tzinfo=UTC)
 NOON: Final = datetime(2026, 2, 17, 12, tzinfo=UTC)
 TASK_IDS: Final = ("a", "b", "c", "d")
 
@@ -57,9 +58,16 @@ def readable_id(raw: bytes) -> str | None:
         return error.task_id
 
 
-def ending(raw: bytes, mark: str, *, reject: bool) -> Settlement:
-    """Return how a worker that is named in `mark` ends a task."""
+def ending(raw: bytes, mark: str, *, reject: bool, delay: int | None = None) -> Settlement:
+    """Return how a worker that is named in `mark` ends a task.
+
+    With `delay` it is tried again, at that many ms after a time that has passed long ago.
+    """
     task_id = readable_id(raw)
+    if delay is not None and raw not in UNDECODABLE:
+        body = rewrite_task(raw, nonce=mark, attempt=2)
+        at = PAST + timedelta(milliseconds=delay)
+        return Settlement(raw, task_id, None, delay=Delay(body, at=at))
     answer = json.dumps({"task_id": task_id, "worker_id": mark}).encode() if task_id else None
     letter = DeadLetter(raw, Reason.REJECTED, "no", mark, NOON, task_id)
     return Settlement(raw, task_id, answer, letter if reject or task_id is None else None)
@@ -118,6 +126,12 @@ class Ledger:
         """Note that a task was ended."""
         self.live -= Counter([raw])
 
+    def delay(self, raw: bytes, body: bytes) -> None:
+        """Note that a task waits for its next attempt."""
+        self.end(raw)
+        self.live[body] += 1
+        self._origin[body] = self._origin[raw]
+
     def recover(self, recovery: Recovery) -> None:
         """Note that a dead worker's task is back in the queue, or buried."""
         self.end(recovery.raw)
@@ -141,6 +155,7 @@ class Ledger:
         places: Counter[bytes] = Counter()
         for view in seen.queues.values():
             places.update(view.waiting)
+            places.update(view.delayed)
             for raws in view.inflight.values():
                 places.update(raws)
         assert places == self.live, f"I1: {places} instead of {self.live}"
@@ -204,10 +219,13 @@ def dict_of(fields: Sequence[bytes]) -> dict[bytes, bytes]:
     return dict(zip(fields[::2], fields[1::2], strict=True))
 
 
+_OURS: Final = ("attempt", "deaths", "nonce")
+
+
 def unchanged(raw: bytes) -> dict[str, bytes]:
     """Return the bytes of all fields that the pool may not change."""
     fields = _FIELDS.decode(raw)
-    return {name: bytes(one) for name, one in fields.items() if name not in ("deaths", "nonce")}
+    return {name: bytes(one) for name, one in fields.items() if name not in _OURS}
 
 
 def deaths(raw: bytes) -> int:

@@ -90,6 +90,19 @@ class Pair:
         refused = [one for one, status in pairs if status is Settled.FAILED]
         return self.settle(queue, holder, number + 1, refused)[0], statuses
 
+    def promote(self, queue: str, holder: str, limit: int, fault: int = 0) -> None:
+        """Move what is due; after an error the rest of it, up to all."""
+        if not fault:
+            leads, _ = self.both("promote", queue, holder, limit)
+            assert leads
+            return
+        answer = self._faulty(fault, "promote", queue, holder, limit)
+        self.ledger.check_places(self.real.snapshot())
+        if answer is RefusedError:
+            self.real.promote(queue, holder, 1000)
+            limit = 1000
+        self.memory.promote(queue, holder, limit)
+
     def release(self, queue: str, holder: str, raws: Sequence[bytes], fault: int) -> None:
         before, waiting = self.real.held(queue, holder), self.waiting(queue)
         given = _held_of(raws, before)
@@ -145,7 +158,9 @@ class Pair:
 
     def _note_ended(self, batch: Sequence[Settlement], statuses: Sequence[Settled]) -> None:
         for one, status in zip(batch, statuses, strict=True):
-            if status is Settled.DONE:
+            if status is Settled.DONE and one.delay is not None:
+                self.ledger.delay(one.raw, one.delay.body)
+            elif status is Settled.DONE:
                 self.ledger.end(one.raw)
 
     def _note_recovered(self, plan: Sequence[Recovery], count: int) -> None:

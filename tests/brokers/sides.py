@@ -4,7 +4,8 @@ Both have the same synchronous methods, and show all that they keep as one `Snap
 """
 
 from collections.abc import Coroutine, Iterable, Sequence
-from typing import Any, TypeVar
+from datetime import UTC, datetime
+from typing import Any, Final, TypeVar
 
 from attrs import field, frozen
 from redis.exceptions import NoScriptError, ResponseError
@@ -208,12 +209,15 @@ def _present(names: Iterable[str], replies: Any) -> dict[str, bytes]:
     return {name: value for name, value in values.items() if value is not None}
 
 
+_LATER: Final = datetime(2020, 1, 2, tzinfo=UTC)
+
+
 class MemorySide:
     """The store, at a time that never passes."""
 
     def __init__(self, names: Names, store: MemoryStore | None = None) -> None:
         self._names = names
-        self.store = store or MemoryStore()
+        self.store = store or MemoryStore(lambda: _LATER)
         self.push = self.store.push
         self.move = self.store.move
         self.take = self.store.take

@@ -60,6 +60,20 @@ def settle(pair: Pair, fault: int) -> None:
     pair.settle("q", HOLDER, 1, batch, fault)
 
 
+def settle_delayed(pair: Pair, fault: int) -> None:
+    raws = [*holding(pair), model.task("d", 2)]
+    batch = [
+        model.ending(raw, f"w {place}", reject=False, delay=place if place != 1 else None)
+        for place, raw in enumerate(raws)
+    ]
+    pair.settle("q", HOLDER, 1, batch, fault)
+
+
+def promote(pair: Pair, fault: int) -> None:
+    settle_delayed(pair, 0)
+    pair.promote("q", HOLDER, 1000, fault)
+
+
 def release(pair: Pair, fault: int) -> None:
     pair.release("q", HOLDER, [*holding(pair)[1:], model.task("d", 2)], fault)
 
@@ -108,6 +122,8 @@ def stop_beating(pair: Pair, fault: int) -> None:
 CALLS: Final = {
     take: 4,
     settle: 22,
+    settle_delayed: 22,
+    promote: 9,
     release: 13,
     reclaim: 19,
     renew: 4,

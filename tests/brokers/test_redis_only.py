@@ -9,6 +9,7 @@ from tests.brokers.conftest import Rig
 from tests.brokers.model import surroundings
 from tests.brokers.sides import RealSide, drive
 from tests.brokers.test_conformance import RAWS, done, put_away
+from tests.brokers.test_conformance_delays import BODIES, later
 
 pytestmark = pytest.mark.anyio
 
@@ -73,6 +74,25 @@ async def test_a_full_server_is_drained(rig: Rig) -> None:
         await session.forget("q", "ghost#1")
         assert "ghost#1" not in rig.view().holders
     assert rig.view().leases == {}
+
+
+async def test_a_full_server_moves_what_is_due(rig: Rig) -> None:
+    """With its memory full a failed task is delayed, and comes back when it is due."""
+    side = real(rig)
+    await rig.push(RAWS[0])
+    async with rig.broker.join(rig.member()) as session:
+        await session.take("q", 1)
+        side.wire.call("CONFIG", "SET", "maxmemory", 1)
+        assert await session.settle("q", [later(0, after=0)]) == [Settled.DONE]
+        assert (await session.promote("q", 10)).moved == 1
+        assert rig.view().waiting == (BODIES[0],)
+
+
+async def test_a_lead_lapses(rig: Rig) -> None:
+    """Who leads and dies is followed by another within a second."""
+    async with rig.broker.join(rig.member()) as session:
+        await session.promote("q", 10)
+        assert 0 < real(rig).wire.call("PTTL", keys.promoter("q")) <= 1000
 
 
 async def test_scripts_come_back_after_a_restart(rig: Rig) -> None:

@@ -12,6 +12,7 @@ import anyio
 import pytest
 
 from tests.brokers import test_conformance as suite
+from tests.brokers import test_conformance_delays as delays
 from tests.brokers import test_conformance_recovery as recovery
 from tests.brokers import test_faults as faults
 from tests.brokers import test_redis_only as redis_only
@@ -116,6 +117,23 @@ MUTANTS: Final[tuple[tuple[str, str, str, Check], ...]] = (
     ("reclaim", "redis.pcall('XDEL', KEYS[4], letter)", "", faults.reclaim),
     ("reclaim", "if item.key then redis.pcall('DEL', item.key) end", "", faults.reclaim),
     (
+        "promote",
+        "if leader and leader ~= ARGV[1] then",
+        "if false then",
+        delays.test_one_of_all_members_leads,
+    ),
+    ("promote", ", 'LIMIT', 0, ARGV[3]", "", delays.test_what_is_due_first_goes_first),
+    ("promote", "'-inf', now", "'-inf', '+inf'", delays.test_what_is_not_due_stays),
+    ("promote", "'RPUSH'", "'LPUSH'", delays.test_a_delayed_task_comes_back_at_the_tail),
+    ("promote", "redis.pcall('RPOP', KEYS[2])", "", faults.promote),
+    ("promote", ", 'PX', ARGV[2]", "", redis_only.test_a_lead_lapses),
+    (
+        "promote",
+        "#!lua flags=allow-oom",
+        "#!lua",
+        redis_only.test_a_full_server_moves_what_is_due,
+    ),
+    (
         "release",
         "for i = #ARGV, 1, -1 do",
         "for i = 1, #ARGV do",
@@ -174,6 +192,14 @@ MUTANTS: Final[tuple[tuple[str, str, str, Check], ...]] = (
     ),
     ("settle", ", 'EX', ARGV[2]", "", redis_only.test_only_the_protocols_keys_last),
     ("settle", ", 'EX', ARGV[4]", "", redis_only.test_only_the_protocols_keys_last),
+    (
+        "settle",
+        "if not place then return 'S' end\n  local due",
+        "local due",
+        delays.test_what_is_not_held_is_not_delayed,
+    ),
+    ("settle", "due = due + now", "", delays.test_what_is_not_due_stays),
+    ("settle", "redis.pcall('ZREM', KEYS[4], body)", "", faults.settle_delayed),
     ("settle", _UNDO_ANSWER, "", faults.settle),
     ("settle", "if letter then redis.pcall('XDEL', KEYS[3], letter) end", "", faults.settle),
     (

@@ -11,14 +11,16 @@ import time
 import anyio
 from attrs import frozen
 
-from actors import Context, Handlers
+from actors import Backoff, Context, Handlers
 
 handlers = Handlers()
+_SOON = Backoff(base=0.05)
 
 _journal = os.open(os.environ["CHAOS_JOURNAL"], os.O_WRONLY | os.O_APPEND | os.O_CREAT)
 
 
-def _note(what: str, context: Context) -> None:
+def note(what: str, context: Context) -> None:
+    """Write a line about a run."""
     os.write(_journal, f"{what} {os.getpid()} {context.task_id}\n".encode())
 
 
@@ -49,29 +51,53 @@ class Block:
 @handlers.on("work")
 async def work(payload: Work, context: Context) -> dict[str, int]:
     """Wait on the event loop."""
-    _note("begin", context)
+    note("begin", context)
     for _ in range(payload.steps):
         await anyio.sleep(payload.ms / 1000)
-    _note("end", context)
+    note("end", context)
     return {"pid": os.getpid()}
 
 
 @handlers.on("block")
 async def block(payload: Block, context: Context) -> dict[str, int]:
     """Hold up the event loop, as no handler should."""
-    _note("begin", context)
+    note("begin", context)
     time.sleep(payload.seconds)  # noqa: ASYNC251 - the fault that tests are about
-    _note("end", context)
+    note("end", context)
     return {"pid": os.getpid()}
 
 
 @handlers.on("thread")
 def thread(payload: Block, context: Context) -> dict[str, int]:
     """Hold up a thread that nobody can cancel."""
-    _note("begin", context)
+    note("begin", context)
     time.sleep(payload.seconds)
-    _note("end", context)
+    note("end", context)
     return {"pid": os.getpid()}
+
+
+@frozen
+class Fail:
+    """Work that fails at first.
+
+    Attributes:
+        times: how many attempts fail.
+        until: a file; every attempt fails until it exists.
+    """
+
+    times: int = 0
+    until: str = ""
+
+
+@handlers.on("fail", retry=_SOON)
+async def fail(payload: Fail, context: Context) -> dict[str, int]:
+    """Fail some times, or until somebody has mended the cause."""
+    note("begin", context)
+    if context.attempt <= payload.times or (
+        payload.until and not await anyio.Path(payload.until).exists()
+    ):
+        raise RuntimeError(f"attempt {context.attempt} has no luck")
+    return {"attempt": context.attempt}
 
 
 @handlers.on("spawn_agent")
