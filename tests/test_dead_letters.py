@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Callable
+from contextlib import suppress
 from itertools import count
 from typing import Any
 
@@ -67,11 +68,8 @@ def test_an_error_at_any_call_loses_and_doubles_nothing(valkey_server: Valkey) -
         valkey_server.reset()
         with valkey_server.client() as client:
             bury(client)
-            with injecting(fault):
-                try:
-                    requeue(valkey_server)
-                except RequestRefusedError:
-                    pass
+            with injecting(fault), suppress(RequestRefusedError):
+                requeue(valkey_server)
             met = client.delete(MARK)
             queued, dead = places(client)
             assert sorted(queued + dead) == ["t0", "t1"]
