@@ -66,6 +66,7 @@ class Fetcher:
         self._stopping = False
         self._withdrawn: dict[str, list[bytes]] = {}
         self._suspicious = False
+        self._alone = False
         self._refusals = Refusals("hand out tasks")
         self._audited = 0.0
 
@@ -123,9 +124,16 @@ class Fetcher:
         if (wait := self._intake.patience_left(now)) <= 0:
             await self._give_back(self._intake.withdraw())
             return
+        if self._intake.quiet:
+            self._alone = True
+            await state.change(min(wait, self._settings.audit_interval))
+            return
         self._policy.observe(now, state.begun, state.ended, state.busy_seconds)
         ages = [now - running.since for running in state.running.values()]
         room = min(self._policy.room(state.buffered, ages), self._most - len(self._ledger))
+        if self._alone and room > 0:
+            # It was quiet for the sake of a task at the head of a queue.
+            self._alone, room = False, 1
         if room <= 0:
             await state.change(min(wait, self._settings.audit_interval))
         elif not await self._take(room):
@@ -143,13 +151,18 @@ class Fetcher:
                 self._refusals.note(queue, error)
                 continue
             self._refusals.clear(queue)
-            self._intake.accept(queue, raws)
+            await self._admit(queue, raws)
             taken += len(raws)
-            if taken >= room:
+            if taken >= room or self._intake.quiet:
                 break
         if not self._settings.strict_order:
             self._queues.rotate(-1)
         return taken
+
+    async def _admit(self, queue: str, raws: Sequence[bytes]) -> None:
+        """Let in what may enter now, and give back what may not."""
+        if aside := self._intake.accept(queue, raws):
+            await self._session.release(queue, aside)
 
     async def _idle(self, wait: float) -> None:
         """The queues are empty: wait for a task if a slot is free, else for a slot."""
@@ -175,7 +188,7 @@ class Fetcher:
             return
         order = {queue: position for position, queue in enumerate(self._queues)}
         for queue, raw in sorted(taken, key=lambda one: order[one[0]]):
-            self._intake.accept(queue, [raw])
+            await self._admit(queue, [raw])
         if taken:
             # The executor first: what the fetcher does next costs the task as much as its way here.
             await anyio.lowlevel.checkpoint()
@@ -240,6 +253,6 @@ class Fetcher:
                 logger.info(
                     "Adopting {} tasks of {} whose delivery was lost", len(strangers), queue
                 )
-                self._intake.accept(queue, strangers)
+                await self._admit(queue, strangers)
         self._suspicious = False
         self._audited = anyio.current_time()

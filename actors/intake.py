@@ -1,6 +1,10 @@
 """Where held tasks enter the worker: from the fetcher's hands into the channels, and back.
 
 Keeps the ledger and knows how long the oldest delivery has waited for an executor.
+
+A suspect, a task with two deaths, enters alone: a task that kills its worker then kills nobody
+else's, and its neighbours aren't counted the death (I7). While it is there, or is to come, nothing
+else enters.
 """
 
 from collections import deque
@@ -11,6 +15,7 @@ from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectSendStre
 from attrs import frozen
 
 from actors.ledger import Ledger
+from actors.recovery import is_suspect
 from actors.settings import WorkerSettings
 from actors.state import WorkerState
 from messages import (
@@ -57,6 +62,7 @@ class Intake:
         self._ledger = ledger
         self._settings = settings
         self._closed = False
+        self._quiet = False
         self._number = 0
         # (deliveries put up to here, when they were put): the age of the oldest unbegun one.
         self._puts: deque[tuple[int, float]] = deque()
@@ -64,23 +70,52 @@ class Intake:
     def __repr__(self) -> str:
         return f"Intake({self._state.buffered} wait)"
 
-    def accept(self, queue: str, raws: Sequence[bytes]) -> None:
+    @property
+    def quiet(self) -> bool:
+        """Whether nothing is to be taken until nothing is held any more."""
+        if self._quiet and len(self._ledger) == 0:
+            self._quiet = False
+        return self._quiet
+
+    def accept(self, queue: str, raws: Sequence[bytes]) -> Sequence[bytes]:
         """Send held bodies on: tasks to the executors, what is none to the publisher.
 
         Once stopped it sends nothing on: what is held and not known is given back at the end.
+
+        Returns:
+            What is to be given back at once, in its order: suspects that can't be alone now, and
+            what came beside one that is.
         """
         if not raws or self._closed:
-            return
+            return ()
+        if self.quiet:
+            return raws
         now = anyio.current_time()
-        for raw in raws:
-            self._ledger.add(queue, raw)
+        aside: list[bytes] = []
+        for place, raw in enumerate(raws):
             self._number += 1
             decoded = self._decode(queue, raw, now)
+            if isinstance(decoded, Delivery) and is_suspect(decoded.task):
+                self._quiet = True
+                if len(self._ledger):
+                    aside.append(raw)
+                    continue
+                self._ledger.add(queue, raw)
+                self._send(decoded, now)
+                return raws[place + 1 :]
+            self._ledger.add(queue, raw)
             if isinstance(decoded, Delivery):
                 self._channels.deliveries.send_nowait(decoded)
                 self._state.put += 1
             else:
                 self._channels.outcomes.send_nowait(decoded)
+        self._puts.append((self._state.put, now))
+        self._state.idle.wake_one()
+        return aside
+
+    def _send(self, delivery: Delivery, now: float) -> None:
+        self._channels.deliveries.send_nowait(delivery)
+        self._state.put += 1
         self._puts.append((self._state.put, now))
         self._state.idle.wake_one()
 

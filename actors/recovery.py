@@ -7,16 +7,24 @@ from typing import Final
 from actors.answers import Subject, rejection
 from actors.broker import Recovery
 from actors.surroundings import Surroundings
-from messages import MalformedTaskError, Reason, decode_task, rewrite_task
+from messages import MalformedTaskError, Reason, Task, decode_task, rewrite_task
 
 DEATHS_OF_A_POISON_PILL: Final = 3
 """Workers that may die of a task before it is put away."""
+
+
+def is_suspect(task: Task) -> bool:
+    """Say whether one more death makes a task a poison pill, so that it may only run alone."""
+    return task.deaths >= DEATHS_OF_A_POISON_PILL - 1
 
 
 def plan_recovery(
     raws: Sequence[bytes], begun: int, worker_id: str, surroundings: Surroundings
 ) -> list[Recovery]:
     """Decide what becomes of a dead holder's tasks.
+
+    A suspect is only run alone, with nothing else held beside it. So one that isn't the only task
+    of the list hadn't begun: it isn't put away for what a neighbour has done.
 
     Args:
         raws: its inflight list, oldest first.
@@ -26,14 +34,14 @@ def plan_recovery(
     """
     now = surroundings.now()
     return [
-        _counted(raw, worker_id, now, surroundings.token())
+        _counted(raw, worker_id, now, surroundings.token(), alone=len(raws) == 1)
         if position < begun
         else Recovery(raw, requeue=raw)
         for position, raw in enumerate(raws)
     ]
 
 
-def _counted(raw: bytes, worker_id: str, now: datetime, nonce: str) -> Recovery:
+def _counted(raw: bytes, worker_id: str, now: datetime, nonce: str, *, alone: bool) -> Recovery:
     try:
         task = decode_task(raw)
     except MalformedTaskError as error:
@@ -42,6 +50,8 @@ def _counted(raw: bytes, worker_id: str, now: datetime, nonce: str) -> Recovery:
             Subject(raw, malformed=error), Reason.MALFORMED, str(error), worker_id, now
         )
         return Recovery(raw, bury=bury)
+    if is_suspect(task) and not alone:
+        return Recovery(raw, requeue=raw)
     deaths = task.deaths + 1
     if deaths < DEATHS_OF_A_POISON_PILL:
         return Recovery(raw, requeue=rewrite_task(raw, nonce=nonce, deaths=deaths))

@@ -66,6 +66,16 @@ def test_the_third_death_makes_a_poison_pill() -> None:
     }
 
 
+def test_a_suspect_beside_others_had_not_begun() -> None:
+    """Two deaths and not alone: it is only run alone, so this death was another's (I7)."""
+    raws = [body("a", deaths=2), body("b")]
+
+    suspect, neighbour = plan_recovery(raws, 2, "w", surroundings())
+
+    assert (suspect.requeue, suspect.bury) == (raws[0], None)
+    assert decode_task(neighbour.requeue or b"").deaths == 1
+
+
 def test_a_body_that_is_no_task_cannot_kill_for_ever() -> None:
     """What can't carry a death is put away at the first one."""
     (one,) = plan_recovery([b"{"], 1, "w", surroundings())
@@ -99,6 +109,9 @@ def test_every_task_is_requeued_or_buried(raws: list[bytes], begun: int) -> None
     for one in plan:
         assert (one.requeue is None) != (one.bury is None)
     for one in plan[:begun]:
-        if one.requeue is not None:
+        if one.requeue == one.raw:
+            assert len(raws) > 1
+            assert decode_task(one.raw).deaths >= DEATHS_OF_A_POISON_PILL - 1
+        elif one.requeue is not None:
             deaths = decode_task(one.requeue).deaths
             assert deaths == decode_task(one.raw).deaths + 1 < DEATHS_OF_A_POISON_PILL

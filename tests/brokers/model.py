@@ -238,6 +238,9 @@ def check_deaths(plan: Sequence[Recovery], slots: int) -> None:
     for position, one in enumerate(plan):
         if position >= slots:
             assert one.requeue == one.raw, "I7: it couldn't have begun"
+        elif one.requeue == one.raw:
+            assert len(plan) > 1, "I7: a suspect that was alone"
+            assert deaths(one.raw) >= DEATHS_OF_A_POISON_PILL - 1, "I7"
         elif one.requeue is not None:
             assert deaths(one.requeue) == deaths(one.raw) + 1, "I7"
         else:
@@ -247,4 +250,5 @@ def check_deaths(plan: Sequence[Recovery], slots: int) -> None:
             poison = letter.reason is Reason.POISON_PILL
             assert poison or one.raw in UNDECODABLE, "I7"
             if poison:
+                assert len(plan) == 1, "I7: a suspect that hadn't begun"
                 assert deaths(one.raw) + 1 >= DEATHS_OF_A_POISON_PILL, "I7"

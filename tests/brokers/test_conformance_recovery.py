@@ -51,9 +51,10 @@ async def test_a_dead_holders_tasks_go_to_the_head_in_order(rig: Rig) -> None:
 async def test_poison_and_what_cannot_be_read_are_buried(rig: Rig) -> None:
     """A third death and a body that can't carry one end in dead letters; ids are answered."""
     raws = [task("t0", 9, 2), UNDECODABLE[0], RAWS[1]]
+    fates = [*plan(raws[:1], 1), *plan(raws[1:], 2)]
     pulse = rig.ghost(raws, slots=3)
     async with rig.broker.join(rig.member()) as session:
-        assert await session.reclaim("q", "ghost#1", pulse, plan(raws, 3)) == 3
+        assert await session.reclaim("q", "ghost#1", pulse, fates) == 3
     letters = [dict_of(one) for one in rig.view().dead]
     assert {one[b"task"]: one[b"reason"] for one in letters} == {
         raws[0]: b"poison_pill",

@@ -80,7 +80,8 @@ def release(pair: Pair, fault: int) -> None:
 
 def reclaim(pair: Pair, fault: int) -> None:
     raws = holding(pair)
-    plan = plan_recovery(raws, 4, "janitor", model.surroundings())
+    plan = [plan_recovery([raw], 1, "janitor", model.surroundings())[0] for raw in raws[:4]]
+    plan += plan_recovery(raws[4:], 0, "janitor", model.surroundings())
     assert pair.reclaim("q", HOLDER, "1 4", plan, fault) == len(raws)
 
 

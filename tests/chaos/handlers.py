@@ -100,6 +100,13 @@ async def fail(payload: Fail, context: Context) -> dict[str, int]:
     return {"attempt": context.attempt}
 
 
+@handlers.on("poison")
+async def poison(_: dict[str, object], context: Context) -> None:
+    """End the worker without a word, as a crash in C code does."""
+    note("begin", context)
+    os._exit(1)
+
+
 @handlers.on("spawn_agent")
 async def spawn_agent(payload: dict[str, object]) -> dict[str, object]:
     """Stand in for BRAiN's handler, which needs a database."""

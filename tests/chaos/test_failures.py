@@ -58,3 +58,32 @@ def test_a_task_that_always_fails_is_put_away_and_sent_again(
     assert result_of(client, task_id)["result"] == {"attempt": 1}
     assert client.xlen(keys.dead(keys.CLUSTER_QUEUE)) == 0
     fleet.stop()
+
+
+def test_a_poison_pill_takes_no_neighbour_along(
+    client: redis.Redis, answers: Answers, journal: Journal, fleet: Fleet
+) -> None:
+    """A task that ends its worker does so three times; a hundred tasks around it are answered."""
+    good = [push(client, "work", {"ms": 100}) for _ in range(50)]
+    pill = push(client, "poison", {})
+    good += [push(client, "work", {"ms": 100}) for _ in range(50)]
+    options = ("--concurrency", "8")
+    workers = [fleet.launch(*options), fleet.launch(*options)]
+
+    def supervised() -> bool:
+        for number, worker in enumerate(workers):
+            if worker.process.poll() is not None:
+                fleet.workers.remove(worker)
+                workers[number] = fleet.launch(*options)
+        return len(answers) == 101
+
+    eventually(supervised, 100, what="all are answered")
+    (entry,) = client.xrange(keys.dead(keys.CLUSTER_QUEUE))
+    fields = entry[1]
+    assert (fields[b"task_id"], fields[b"reason"]) == (pill.encode(), b"poison_pill")
+    assert fields[b"deaths"] == b"3"
+    assert journal.begun()[pill] == 3
+    assert all(result_of(client, task_id)["success"] for task_id in good)
+    assert not result_of(client, pill)["success"]
+    assert not answers.repeated()
+    fleet.stop()
