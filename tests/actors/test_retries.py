@@ -84,7 +84,7 @@ async def test_a_task_that_fails_twice_is_answered_once(stage: Stage) -> None:
 
     async with stage.working() as worker:
         answer = await stage.run("flaky")
-        statistics = worker.statistics()
+    statistics = worker.statistics()
 
     assert (answer["success"], answer["attempt"]) == (True, 3)
     assert [attempt for attempt, _ in seen] == [1, 2, 3]
