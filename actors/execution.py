@@ -21,6 +21,7 @@ from actors.failures import Failure, failure_of, shortened_traceback
 from actors.handlers import Handler
 from actors.ledger import Ledger
 from actors.payloads import InvalidPayloadError, UnknownKeys
+from actors.processes import Processes
 from actors.retry import decide
 from actors.settings import WorkerSettings
 from actors.state import Running, WorkerState
@@ -56,6 +57,7 @@ class Tools:
         session: to know whether the lease is fresh.
         worker_id: for the handlers' context.
         unknown_keys: says once what payloads have too much.
+        processes: runs handlers in processes.
         threads: bounds the threads of `def` handlers. It is the executors that bound how many run
             at once; a thread that was given up must not keep a slot from working.
     """
@@ -67,6 +69,7 @@ class Tools:
     ledger: Ledger
     session: Session
     worker_id: str
+    processes: Processes
     unknown_keys: UnknownKeys = field(factory=UnknownKeys)
     threads: anyio.CapacityLimiter = field(factory=lambda: anyio.CapacityLimiter(inf))
 
@@ -157,6 +160,10 @@ class Execution:
         scope.deadline = running.since + limit
         with scope:
             try:
+                if handler.in_process:
+                    context = self._context(running, limit)
+                    body = bytes(running.delivery.task.payload)
+                    return await self._tools.processes.call(handler, body, context), None
                 if handler.threaded:
                     context = self._context(running, limit)
                     return await self._call_in_thread(handler, payload, context), None
@@ -214,9 +221,12 @@ class Execution:
             if running.interrupt is not None:
                 return Released(delivery)
             why = f"the handler ran for longer than its time-out of {limit:g} s"
-            return self._failed(handler, delivery, run, Failure(why, "TimeoutError", error))
+            return self._failed(handler, delivery, run, Failure(why, "TimeoutError", cut=error))
         if error is not None:
             return self._failed(handler, delivery, run, failure_of(error))
+        if handler.in_process and isinstance(value, bytes):
+            # It was written, and measured, where the handler ran.
+            return Succeeded(delivery, run, value)
         try:
             body = encode_value(value)
         except UnencodableError as unencodable:
@@ -237,11 +247,10 @@ class Execution:
         what = f"Task {task.id} failed (attempt {task.attempt} of {decision.attempts}"
         what += ")" if decision.after is None else f", the next is due in {decision.after:.3g} s)"
         logger.bind(task_id=task.id, task_type=task.type, attempt=task.attempt).opt(
-            # Of a time-out it would show the cancellation.
-            exception=None if failure.error_type == "TimeoutError" else raised
+            exception=raised
         ).warning("{}: {}: {}", what, failure.error_type, failure.error)
         if decision.after is None:
-            trace = shortened_traceback(raised)
+            trace = shortened_traceback(failure)
             return Failed(delivery, run, failure.error, failure.error_type, trace)
         return Retried(delivery, run, failure.error, failure.error_type, decision.after)
 

@@ -1,8 +1,9 @@
 """The registry of handlers: which function runs which type of task."""
 
 import inspect
+import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from typing import Any, Final, TypeVar, get_type_hints
+from typing import Any, Final, Literal, TypeVar, get_args, get_type_hints
 
 from attrs import field, frozen
 
@@ -14,6 +15,9 @@ _LONGEST_TIMEOUT: Final = 31_536_000
 """Seconds; the same bound as a task's own time-out."""
 
 Function = TypeVar("Function", bound=Callable[..., Any])
+
+RunIn = Literal["loop", "thread", "process"]
+"""Where a handler runs."""
 
 
 class HandlerError(TypeError):
@@ -30,6 +34,7 @@ class Handler:
         name: its name for people.
         read: builds its payload from a decoded JSON object.
         threaded: whether it is a plain function and runs in a thread.
+        in_process: whether it is a plain function and runs in a process of its own.
         takes_context: whether it wants a `Context`.
         queue: where its tasks lie, if it was said.
         timeout: seconds that it may run, if it was said.
@@ -45,6 +50,7 @@ class Handler:
     queue: str | None = None
     timeout: float | None = None
     retry: Backoff | None = None
+    in_process: bool = False
 
     def arguments(self, payload: object, context: Context) -> tuple[object, ...]:
         """Return what a `def` handler is called with."""
@@ -56,7 +62,7 @@ class Handlers(Mapping[str, Handler]):
 
     Args:
         queue: where the tasks of these handlers lie, unless one says otherwise.
-        retry: how they are retried, unless one says otherwise.
+        retry: attempts and waits of these handlers, unless one says otherwise.
     """
 
     def __init__(self, *, queue: str | None = None, retry: Backoff | None = None) -> None:
@@ -89,26 +95,30 @@ class Handlers(Mapping[str, Handler]):
         queue: str | None = None,
         timeout: float | None = None,
         retry: Backoff | None = None,
+        run_in: RunIn | None = None,
     ) -> Callable[[Function], Function]:
         """Register the decorated function for a type of task.
 
-        An `async def` runs on the event loop, a `def` in a worker thread. Its first parameter is
-        the payload, built as its annotation says; a second one, if there is one, the `Context`.
+        An `async def` runs on the event loop, a `def` in a worker thread or, where that is asked
+        for, in a process. Its first parameter is the payload, built as its annotation says; a
+        second one, if there is one, the `Context`.
 
         Args:
             task_type: what producers write in `type`.
             queue: where such tasks lie.
             timeout: seconds that a run may take; by default the worker's.
-            retry: attempts and waits; by default `Backoff()`.
+            retry: attempts and waits; by default those of the registry, else `Backoff()`.
+            run_in: `"process"` for a `def` that computes for long or calls C code that isn't
+                trusted: it can be ended at any time, and takes nobody with it when it crashes. It
+                must be defined at the top level of a module.
 
         Raises:
             HandlerError: the type is taken, or the function can't be a handler; names it.
         """
+        options = _Options(queue or self._queue, timeout, retry or self._retry, run_in)
 
         def register(function: Function) -> Function:
-            self._add(
-                _inspect(task_type, function, queue or self._queue, timeout, retry or self._retry)
-            )
+            self._add(_inspect(task_type, function, options))
             return function
 
         return register
@@ -138,13 +148,15 @@ class _Parameters:
     context: inspect.Parameter | None = field(default=None)
 
 
-def _inspect(
-    task_type: str,
-    function: Callable[..., Any],
-    queue: str | None,
-    timeout: float | None,
-    retry: Backoff | None,
-) -> Handler:
+@frozen
+class _Options:
+    queue: str | None
+    timeout: float | None
+    retry: Backoff | None
+    run_in: RunIn | None
+
+
+def _inspect(task_type: str, function: Callable[..., Any], options: _Options) -> Handler:
     if not (inspect.isfunction(function) or inspect.ismethod(function)):
         raise HandlerError(
             f"handler {function!r} isn't a function; decorate a `def` or an `async def`"
@@ -152,12 +164,14 @@ def _inspect(
     name = f"{function.__module__}.{function.__qualname__}"
     if not task_type:
         raise HandlerError(f"handler {name} is for an empty type; a type is a non-empty text")
+    timeout = options.timeout
     if timeout is not None and not 0 < timeout <= _LONGEST_TIMEOUT:
         raise HandlerError(
             f"handler {name} has timeout={timeout!r}; it must be above 0 s and at most a year"
         )
     if inspect.isgeneratorfunction(function) or inspect.isasyncgenfunction(function):
         raise HandlerError(f"handler {name} is a generator; return a result instead of yielding")
+    _check_place(name, function, options.run_in)
     parameters = _parameters(name, function)
     try:
         annotation = get_type_hints(function)[parameters.payload.name]
@@ -181,12 +195,47 @@ def _inspect(
         function=function,
         name=name,
         read=read,
-        threaded=not inspect.iscoroutinefunction(function),
+        threaded=not inspect.iscoroutinefunction(function) and options.run_in != "process",
+        in_process=options.run_in == "process",
         takes_context=parameters.context is not None,
-        queue=queue,
+        queue=options.queue,
         timeout=timeout,
-        retry=retry,
+        retry=options.retry,
     )
+
+
+def _check_place(name: str, function: Callable[..., Any], run_in: RunIn | None) -> None:
+    """Refuse a place where the function can't run."""
+    if run_in is None:
+        return
+    if run_in not in get_args(RunIn):
+        raise HandlerError(
+            f"handler {name} has run_in={run_in!r}; it must be 'loop', 'thread' or 'process'"
+        )
+    if inspect.iscoroutinefunction(function) != (run_in == "loop"):
+        raise HandlerError(
+            f"handler {name} has run_in={run_in!r}; an `async def` runs in 'loop', "
+            "a `def` in 'thread' or 'process'"
+        )
+    if run_in == "process":
+        _check_importable(name, function)
+
+
+def _check_importable(name: str, function: Callable[..., Any]) -> None:
+    """Refuse what another process couldn't find by its name."""
+    if inspect.ismethod(function) or not function.__qualname__.isidentifier():
+        raise HandlerError(
+            f"handler {name} can't run in a process, which finds it by name; define it with `def` "
+            "at the top level of a module"
+        )
+    module = sys.modules.get(function.__module__)
+    if module is None or (
+        getattr(module, "__spec__", None) is None and getattr(module, "__file__", None) is None
+    ):
+        raise HandlerError(
+            f"handler {name} can't run in a process, which imports its module; write "
+            f"{function.__module__} into a file"
+        )
 
 
 def _parameters(name: str, function: Callable[..., Any]) -> _Parameters:

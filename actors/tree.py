@@ -32,6 +32,7 @@ from actors.intake import Channels, Intake
 from actors.janitor import Janitor
 from actors.lease_keeper import LeaseKeeper
 from actors.ledger import Ledger
+from actors.processes import Processes
 from actors.promoter import Promoter
 from actors.publisher import Publisher
 from actors.settings import WorkerSettings
@@ -72,6 +73,7 @@ async def run_tree(parts: Parts, slots: TaskGroup) -> None:
     channels = Channels(to_executors, deliveries, to_publisher.clone())
     intake = Intake(channels, state, ledger, settings)
     fetcher = Fetcher(parts.queues, session, intake, state, ledger, settings)
+    processes = Processes(state.slots, max_result_bytes=settings.max_result_bytes)
     tools = Tools(
         handlers=parts.handlers,
         settings=settings,
@@ -80,6 +82,7 @@ async def run_tree(parts: Parts, slots: TaskGroup) -> None:
         ledger=ledger,
         session=session,
         worker_id=parts.worker_id,
+        processes=processes,
     )
     executors = [
         Executor(slot, deliveries.clone(), to_publisher.clone(), tools)
@@ -95,7 +98,7 @@ async def run_tree(parts: Parts, slots: TaskGroup) -> None:
             parts.queues, session, state, parts.worker_id, parts.surroundings, parts.timing
         )
         group.start_soon(_fetch, fetcher, ends, parts)
-        slots.start_soon(_execute, executors, ends)
+        slots.start_soon(_execute, executors, processes, ends)
         group.start_soon(_publish, publisher, ends)
         group.start_soon(HeartbeatSender(session, settings, parts.compose).run)
         group.start_soon(keeper.run)
@@ -117,9 +120,10 @@ async def _fetch(fetcher: Fetcher, ends: Ends, parts: Parts) -> None:
         parts.stop.request(parts.settings.grace)
 
 
-async def _execute(executors: list[Executor], ends: Ends) -> None:
+async def _execute(executors: list[Executor], processes: Processes, ends: Ends) -> None:
     try:
-        async with anyio.create_task_group() as group:
+        # Whatever ends the executors, no process outlives them.
+        async with processes, anyio.create_task_group() as group:
             for executor in executors:
                 group.start_soon(executor.run)
     finally:

@@ -71,6 +71,87 @@ def test_the_signature_says_how_it_is_called(
     assert handlers["t"].takes_context == takes_context
 
 
+def test_a_def_runs_where_it_was_said() -> None:
+    """A `def` runs in a thread unless it is to run in a process; an `async def` on the loop."""
+    handlers = Handlers()
+    handlers.on("default")(threaded)
+    handlers.on("thread", run_in="thread")(threaded)
+    handlers.on("process", run_in="process")(threaded)
+    handlers.on("loop", run_in="loop")(plain)
+
+    places = {name: (handler.threaded, handler.in_process) for name, handler in handlers.items()}
+    assert places == {
+        "default": (True, False),
+        "thread": (True, False),
+        "process": (False, True),
+        "loop": (False, False),
+    }
+
+
+def _closure() -> Callable[..., Any]:
+    def inner(payload: dict[str, Any]) -> None:
+        """Be defined in a function."""
+
+    return inner
+
+
+class Service:
+    """Have methods that would do for a thread."""
+
+    def method(self, payload: dict[str, Any]) -> None:
+        """Need an object."""
+
+    @staticmethod
+    def static(payload: dict[str, Any]) -> None:
+        """Be defined in a class."""
+
+
+_BY_NAME = (
+    "can't run in a process, which finds it by name; define it with `def` at the top level of a "
+    "module"
+)
+
+
+@pytest.mark.parametrize(
+    ("function", "run_in", "words"),
+    [
+        (lambda payload: payload, "process", f"test_handlers.<lambda> {_BY_NAME}"),
+        (_closure(), "process", f"test_handlers._closure.<locals>.inner {_BY_NAME}"),
+        (Service().method, "process", f"test_handlers.Service.method {_BY_NAME}"),
+        (Service.static, "process", f"test_handlers.Service.static {_BY_NAME}"),
+        (plain, "process", "test_handlers.plain has run_in='process'; an `async def` runs in"),
+        (plain, "thread", "test_handlers.plain has run_in='thread'; an `async def` runs in"),
+        (threaded, "loop", "test_handlers.threaded has run_in='loop'; an `async def` runs in"),
+        (threaded, "fork", "test_handlers.threaded has run_in='fork'; it must be 'loop', 'thread'"),
+    ],
+    ids=["lambda", "closure", "method", "static", "async", "async thread", "def loop", "unknown"],
+)
+def test_a_place_that_does_not_fit_is_refused_by_name(
+    function: Callable[..., Any], run_in: Any, words: str
+) -> None:
+    """A function that can't run where it was said is an error at registration that names it."""
+    handlers = Handlers()
+
+    with pytest.raises(HandlerError, match=r"^handler ") as caught:
+        handlers.on("t", run_in=run_in)(function)
+
+    assert words in str(caught.value)
+    assert len(handlers) == 0
+
+
+def test_retries_are_those_of_the_registry_unless_a_handler_says_otherwise() -> None:
+    """A registry has a policy for all of its handlers; without one, none is said."""
+    mine, ours = Backoff(attempts=1), Backoff(attempts=9)
+    handlers = Handlers(retry=ours)
+    handlers.on("1")(plain)
+    handlers.on("2", retry=mine)(plain)
+    without = Handlers()
+    without.on("1")(plain)
+
+    assert (handlers["1"].retry, handlers["2"].retry) == (ours, mine)
+    assert without["1"].retry is None
+
+
 def test_queues_are_those_that_handlers_name() -> None:
     """A worker without queues of its own serves those of its handlers, each once."""
     handlers = Handlers(queue="a")
