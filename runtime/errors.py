@@ -108,7 +108,8 @@ class PushUncertainError(PoolError, ConnectionError):
         return (
             f"Nobody can tell whether {which} reached the queue {self.queue}, for the connection "
             f"to {self.address} failed meanwhile ({self.reason}): look for a result, or push "
-            "again with the same task_id if its handler is idempotent"
+            "again with the same task_id if its handler is idempotent; a push with task_id and "
+            "unique_for can always be repeated"
         )
 
 

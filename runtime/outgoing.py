@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Iterator, Mapping
 from datetime import datetime, timedelta
-from typing import Any, Final, NamedTuple
+from typing import Any, Final, NamedTuple, Self
 
 from attrs import frozen
 
@@ -28,6 +28,7 @@ class Terms:
         expires_in: seconds from now after which it isn't started any more.
         max_attempts: runs in all, the first included.
         timeout: seconds that a run may take.
+        unique_for: seconds for which another push of the same id is none.
     """
 
     delay: float | None = None
@@ -35,6 +36,7 @@ class Terms:
     expires_in: float | None = None
     max_attempts: int | None = None
     timeout: float | None = None
+    unique_for: float | None = None
 
     @property
     def waits(self) -> bool:
@@ -46,6 +48,7 @@ class Terms:
         _check_seconds("delay", self.delay, zero=True)
         _check_seconds("expires_in", self.expires_in)
         _check_seconds("timeout", self.timeout)
+        _check_seconds("unique_for", self.unique_for)
         if self.delay is not None and self.at is not None:
             raise InvalidTaskError("at", "given beside delay", "one of both")
         if self.at is not None and getattr(self.at, "tzinfo", None) is None:
@@ -58,6 +61,31 @@ class Terms:
 
 
 NO_TERMS: Final = Terms()
+
+
+class TaskId(str):
+    """A task's id, as a push returns it.
+
+    Attributes:
+        duplicate: whether nothing was pushed, since a task of this id was pushed not long ago.
+    """
+
+    __slots__ = ("duplicate",)
+
+    duplicate: bool
+
+    def __new__(cls, task_id: str, *, duplicate: bool = False) -> Self:
+        """Return the id with what is known of its push."""
+        one = super().__new__(cls, task_id)
+        one.duplicate = duplicate
+        return one
+
+
+def check_unique(terms: Terms, task_id: str | None) -> None:
+    """Raise an InvalidTaskError if a task is to be unique and its id is random."""
+    if terms.unique_for is not None and task_id is None:
+        expected = "an id that is the same each time, as task_id"
+        raise InvalidTaskError("unique_for", "given without an id", expected)
 
 
 class Entry(NamedTuple):

@@ -101,6 +101,35 @@ class Session:
                     partial(self.links.exchange, link), queue, entry.body, after, at
                 )
 
+    async def push_unique(
+        self,
+        queue: str,
+        entry: Entry,
+        unique_for: float,
+        after: float | None,
+        at: datetime | None,
+    ) -> bool:
+        """Push a task unless one of its id was pushed not long ago; return whether it was pushed.
+
+        Args:
+            queue: where it goes, now or when it is due.
+            entry: the task.
+            unique_for: seconds for which another push of its id is none.
+            after: see `delay`; None with `at` None for a task that doesn't wait.
+            at: likewise.
+
+        Raises:
+            ServerUnreachableError: no connection; nothing was sent.
+            RequestRefusedError: the server refused it.
+            PushUncertainError: the connection failed meanwhile.
+        """
+        async with self.links.borrow() as link:
+            with self._naming(f"queue a task on {queue}", queue, (entry.task_id,), ()):
+                call = partial(self.links.exchange, link)
+                return await scripts.push_unique(
+                    call, queue, entry.task_id, entry.body, unique_for, after, at
+                )
+
     async def requeue(self, queue: str, items: Sequence[tuple[str, bytes, str | None]]) -> int:
         """Send dead letters again; see `runtime.redis.scripts.requeue`.
 

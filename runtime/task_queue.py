@@ -17,9 +17,11 @@ from runtime.outgoing import (
     MAX_TASK_BYTES,
     NO_TERMS,
     Entry,
+    TaskId,
     Terms,
     check_id,
     check_queue,
+    check_unique,
     make_entry,
 )
 from runtime.producer_session import Session, open_session
@@ -130,7 +132,8 @@ class TaskQueue:
         expires_in: float | None = None,
         max_attempts: int | None = None,
         timeout: float | None = None,  # noqa: ASYNC109 - of the task's runs
-    ) -> str:
+        unique_for: float | None = None,
+    ) -> TaskId:
         """Append a task to a queue and return its id; with `delay` or `at`, when its time comes.
 
         Cancelled, it may have queued the task or not: as with `PushUncertainError`, only a result
@@ -147,6 +150,9 @@ class TaskQueue:
                 letter and is answered with a failure.
             max_attempts: runs in all, the first included; by default the handler's.
             timeout: seconds that a run may take; by default the handler's.
+            unique_for: seconds for which another push of this `task_id` on this queue is none:
+                nothing is queued, and the id that is returned says `duplicate`. So a push can be
+                repeated safely.
 
         Raises:
             InvalidTaskError: the task can't be sent; nothing was.
@@ -155,14 +161,24 @@ class TaskQueue:
             PushUncertainError: the connection failed meanwhile; it may be queued or not.
         """
         terms = Terms(
-            delay=delay, at=at, expires_in=expires_in, max_attempts=max_attempts, timeout=timeout
+            delay=delay,
+            at=at,
+            expires_in=expires_in,
+            max_attempts=max_attempts,
+            timeout=timeout,
+            unique_for=unique_for,
         )
+        check_unique(terms, task_id)
         name, entry = self._named(queue), self._entry(type, payload, task_id, terms)
+        if unique_for is not None:
+            session = await self._open()
+            pushed = await session.push_unique(name, entry, unique_for, delay, at)
+            return TaskId(entry.task_id, duplicate=not pushed)
         if terms.waits:
             await (await self._open()).delay(name, entry, delay, at)
         else:
             await self._push(name, [entry])
-        return entry.task_id
+        return TaskId(entry.task_id)
 
     async def push_many(
         self, tasks: Iterable[tuple[str, Mapping[str, Any]]], *, queue: str | None = None

@@ -109,6 +109,8 @@ def test_a_full_server_refuses_a_delayed_task(server: Valkey) -> None:
         ({"max_attempts": 1.5}, "max_attempts"),
         ({"max_attempts": True}, "max_attempts"),
         ({"timeout": 0}, "timeout"),
+        ({"unique_for": 0, "task_id": "t"}, "unique_for"),
+        ({"unique_for": 5}, "without an id"),
     ],
 )
 def test_wrong_terms_are_refused_in_words(

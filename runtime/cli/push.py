@@ -31,6 +31,7 @@ class PushOptions:
         expires_in: Don't start it any more after so many seconds.
         max_attempts: How often it may be run. [default: the handler's]
         timeout: How long a run may take. [default: the handler's]
+        unique_for: For so many seconds another push of the same --task-id is none.
         wait: Wait for the result and show it.
         wait_timeout: How long to wait at most. [default: for ever]
         as_json: Print JSON: the result with --wait, else the task's id.
@@ -47,6 +48,7 @@ class PushOptions:
     expires_in: Annotated[Duration | None, Parameter(show_default=False)] = None
     max_attempts: Annotated[Count | None, Parameter(show_default=False)] = None
     timeout: Annotated[Duration | None, Parameter(show_default=False)] = None
+    unique_for: Annotated[Duration | None, Parameter(show_default=False)] = None
     wait: Annotated[bool, Flag] = False
     wait_timeout: Annotated[Duration | None, Parameter(show_default=False)] = None
     as_json: Annotated[bool, Flag, Parameter(name="--json")] = False
@@ -103,7 +105,11 @@ async def _push(task_type: str, payload: dict[str, Any], url: str, options: Push
             expires_in=options.expires_in,
             max_attempts=options.max_attempts,
             timeout=options.timeout,
+            unique_for=options.unique_for,
         )
+        if task_id.duplicate:
+            # On standard error: what is printed is the id, as ever.
+            print("It was pushed before; nothing was queued.", file=sys.stderr)  # noqa: T201
         if not options.wait:
             _print(json.dumps({"task_id": task_id}) if options.as_json else task_id)
             return _SUCCESS

@@ -13,7 +13,7 @@ from messages import DeadLetter
 from runtime.memory.session import MemorySession
 from runtime.memory.store import MemoryStore
 from runtime.memory.waiting import WaitingRoom
-from runtime.outgoing import MAX_TASK_BYTES, NO_TERMS, Entry, Terms, make_entry
+from runtime.outgoing import MAX_TASK_BYTES, NO_TERMS, Entry, TaskId, Terms, make_entry
 
 
 class MemberKilledError(BrokerError):
@@ -96,7 +96,7 @@ class MemoryBroker:
         payload: Mapping[str, Any],
         task_id: str | None = None,
         terms: Terms = NO_TERMS,
-    ) -> str:
+    ) -> TaskId:
         """Append a task to a queue and return its id; cancelled, it has pushed nothing.
 
         Args:
@@ -110,6 +110,11 @@ class MemoryBroker:
             InvalidTaskError: the task can't be sent; nothing was.
         """
         entry = self.entry(task_type, payload, task_id, terms)
+        if terms.unique_for is not None:
+            await checkpoint()
+            now = anyio.current_time()
+            if not self.store.note_push(queue, entry.task_id, terms.unique_for, now):
+                return TaskId(entry.task_id, duplicate=True)
         if terms.waits:
             await checkpoint()
             now = anyio.current_time()
@@ -117,7 +122,7 @@ class MemoryBroker:
             self.store.delay(queue, entry.body, due)
         else:
             await self.push_raw(queue, entry.body)
-        return entry.task_id
+        return TaskId(entry.task_id)
 
     def entry(
         self,

@@ -70,6 +70,7 @@ class QueueState:
         settled: holder → its last batch.
         dead: dead letters, oldest first.
         delayed: body → when it is due, in seconds of the store's clock.
+        pushed: ids of tasks that were pushed not long ago and are to be unique.
         promoter: who looks at the delayed tasks, as the value of at most one entry.
     """
 
@@ -81,6 +82,7 @@ class QueueState:
     dead: list[DeadLetter] = field(factory=list)
     delayed: dict[bytes, float] = field(factory=dict)
     promoter: dict[str, Expiring] = field(factory=dict)
+    pushed: dict[str, Expiring] = field(factory=dict)
 
     def put_inflight(self, holder: str, raws: list[bytes]) -> None:
         """Set what a holder holds; an empty list is none, as on a server."""
@@ -130,6 +132,14 @@ class MemoryStore:
             del state.delayed[raw]
         wait = max(0.0, ordered[len(ripe)][0] - now) if len(ordered) > len(ripe) else inf
         return Promoted(leads=True, moved=len(ripe), wait=wait)
+
+    def note_push(self, queue: str, task_id: str, unique_for: float, now: float) -> bool:
+        """Note that a task is pushed; return False if one of its id was, not long ago."""
+        pushed = self.queue(queue).pushed
+        if _alive(pushed, task_id, now) is not None:
+            return False
+        pushed[task_id] = Expiring(b"1", now + unique_for)
+        return True
 
     def push(self, queue: str, raw: bytes) -> None:
         """Append a task, as a producer's RPUSH does."""

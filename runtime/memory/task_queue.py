@@ -10,7 +10,7 @@ from anyio.lowlevel import checkpoint
 
 from runtime.errors import ResultTimeoutError
 from runtime.memory.broker import MemoryBroker
-from runtime.outgoing import Terms, check_id, check_queue
+from runtime.outgoing import TaskId, Terms, check_id, check_queue, check_unique
 from runtime.redis import keys
 
 
@@ -61,7 +61,8 @@ class MemoryTaskQueue:
         expires_in: float | None = None,
         max_attempts: int | None = None,
         timeout: float | None = None,  # noqa: ASYNC109 - of the task's runs
-    ) -> str:
+        unique_for: float | None = None,
+    ) -> TaskId:
         """Append a task to a queue and return its id; cancelled, it has pushed nothing.
 
         See `TaskQueue.push_task` for what the arguments mean.
@@ -70,8 +71,14 @@ class MemoryTaskQueue:
             InvalidTaskError: the task can't be sent; nothing was.
         """
         terms = Terms(
-            delay=delay, at=at, expires_in=expires_in, max_attempts=max_attempts, timeout=timeout
+            delay=delay,
+            at=at,
+            expires_in=expires_in,
+            max_attempts=max_attempts,
+            timeout=timeout,
+            unique_for=unique_for,
         )
+        check_unique(terms, task_id)
         return await self._broker.push(self._named(queue), type, payload, task_id, terms)
 
     async def push_many(

@@ -11,6 +11,7 @@ of one queue's keys would share a slot.
 | `{Q}:holders` | ZSET | holder → last renewal, ms | never | renew, forget, leave |
 | `{Q}:settled:<holder>` | STRING | number of the last settled batch | 1 h | settle |
 | `{Q}:delayed` | ZSET | task → when it is due, ms by the server | never | settle, delay, promote |
+| `{Q}:unique:<id>` | STRING | a task of this id was pushed | `unique_for` | push |
 | `{Q}:promoter` | STRING | the holder that looks at the delayed tasks | 1 s | promote |
 | `{Q}:dead` | STREAM | dead letters | never | settle, reclaim |
 | `brain:task:<id>:result` | STRING | the result's JSON | 3600 s | settle, reclaim |
@@ -68,3 +69,8 @@ def delayed(queue: str) -> str:
 def promoter(queue: str) -> str:
     """Return the key of the holder that looks at the delayed tasks."""
     return f"{{{queue}}}:promoter"
+
+
+def unique(queue: str, task_id: str) -> str:
+    """Return the key that says that a task of this id was pushed not long ago."""
+    return f"{{{queue}}}:unique:{task_id}"

@@ -128,6 +128,25 @@ async def delay(
     await run(call, "delay", (keys.delayed(queue),), body, *due(after, at))
 
 
+async def push_unique(  # noqa: PLR0913, PLR0917 - the parts of a push
+    call: Call,
+    queue: str,
+    task_id: str,
+    body: bytes,
+    unique_for: float,
+    after: float | None,
+    at: datetime | None,
+) -> bool:
+    """Push a producer's task, or delay it; return whether that was done.
+
+    It isn't if a task of this id was pushed on this queue in the last `unique_for` seconds.
+    """
+    waits = after is not None or at is not None
+    names = (keys.delayed(queue) if waits else queue, keys.unique(queue, task_id))
+    when: tuple[Word, Word] = due(after, at) if waits else ("", "")
+    return bool(await run(call, "push", names, body, ceil(unique_for * 1000), *when))
+
+
 async def requeue(call: Call, queue: str, items: Sequence[tuple[str, bytes, str | None]]) -> int:
     """Send dead letters again; return how many were still there.
 
