@@ -9,6 +9,7 @@ else enters.
 
 from collections import deque
 from collections.abc import Sequence
+from typing import Final
 
 import anyio
 from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectSendStream
@@ -27,6 +28,10 @@ from messages import (
     Undecodable,
     decode_task,
 )
+
+
+_OUR_SHARE: Final = 64 * 1024
+"""Bytes by which a body may grow: the errors of ten attempts, 500 characters each, and counts."""
 
 
 @frozen(eq=False)
@@ -126,8 +131,10 @@ class Intake:
             undecodable = Undecodable(error, raw, queue)
             return Rejected(undecodable, None, Reason.MALFORMED, str(error))
         delivery = Delivery(task, raw, queue, self._number, now)
-        if len(raw) > self._settings.max_task_bytes:
-            why = f"the body has {len(raw)} bytes, the most is {self._settings.max_task_bytes}"
+        most = self._settings.max_task_bytes
+        # A task may not become too large by what we write into it ourselves.
+        if len(raw) > most + (_OUR_SHARE if task.errors or task.deaths else 0):
+            why = f"the body has {len(raw)} bytes, the most is {most}"
             return Rejected(delivery, None, Reason.TOO_LARGE, why)
         return delivery
 

@@ -130,6 +130,23 @@ async def test_a_task_that_always_fails_is_put_away(stage: Stage, lines: list[st
 
 
 @pytest.mark.virtual
+async def test_a_large_task_does_not_become_too_large_by_failing(stage: Stage) -> None:
+    """What the pool writes into a body for its next attempt doesn't count against its bound."""
+
+    @stage.handlers.on("broken", retry=Backoff(attempts=12, base=0.01))
+    async def broken(_: dict[str, Any]) -> None:
+        raise ValueError("€" * 5_000)
+
+    raw = body("t", "broken")
+    async with stage.working(settings={"max_task_bytes": len(raw)}):
+        await stage.memory.push_raw(Q, raw)
+        answer = await stage.answer("t")
+
+    assert (answer["attempt"], answer["result"]["error_type"]) == (12, "ValueError")
+    assert stage.dead() == [("t", "attempts_exhausted")]
+
+
+@pytest.mark.virtual
 async def test_a_time_out_counts_as_an_attempt(stage: Stage) -> None:
     """A handler that runs out of time is tried again."""
     begun: list[int] = []
