@@ -29,7 +29,6 @@ from messages import (
     decode_task,
 )
 
-
 _OUR_SHARE: Final = 64 * 1024
 """Bytes by which a body may grow: the errors of ten attempts, 500 characters each, and counts."""
 
