@@ -13,6 +13,7 @@ Knows no server, no environment and no command line; runs on asyncio and on trio
 | `publisher`, `answers` | tells the server how tasks ended; composes what it is told |
 | `janitor`, `death_watch`, `recovery` | recovers the tasks of the dead; who is dead; what becomes |
 | `promoter` | moves delayed tasks whose time has come |
+| `order_watch` | looks for what people order: cancelled tasks, paused queues |
 | `lease_keeper`, `heartbeat` | after a lapse; signs of life |
 | `drain`, `stop_request` | the end, in order; until when |
 | `handlers`, `payloads`, `context`, `control` | what writers of handlers use |
@@ -27,12 +28,14 @@ from actors.broker import (
     LeaseLapsedError,
     Look,
     Member,
+    Orders,
     Promoted,
     Recovery,
     RefusedError,
     Session,
     Settled,
     Settlement,
+    Taken,
     UnreachableError,
 )
 from actors.context import Context
@@ -57,6 +60,7 @@ __all__ = [
     "LeaseLapsedError",
     "Look",
     "Member",
+    "Orders",
     "Promoted",
     "Recovery",
     "RefusedError",
@@ -68,6 +72,7 @@ __all__ = [
     "Settlement",
     "Statistics",
     "Surroundings",
+    "Taken",
     "Timing",
     "UnreachableError",
     "Worker",

@@ -9,6 +9,7 @@ from attrs import frozen
 
 from actors.broker import Delay, Settlement
 from messages import (
+    Cancelled,
     DeadLetter,
     Delivery,
     Failed,
@@ -24,6 +25,7 @@ from messages import (
     Run,
     Succeeded,
     Task,
+    Undecodable,
     encode_result,
     encode_value,
     rewrite_task,
@@ -54,14 +56,8 @@ def settlement(
         case Succeeded(delivery, run, value):
             result = _result(delivery.task, run, worker_id, now, value, success=True)
             return Settlement(delivery.raw, delivery.task.id, result)
-        case Retried(delivery, _, _, _, after):
-            body = _next_body(outcome, worker_id, now, token())
-            return Settlement(delivery.raw, delivery.task.id, None, delay=Delay(body, after))
-        case Postponed(delivery, until):
-            # From here on the server's clock says when: a worker's clock that is behind it would
-            # send the task to and fro.
-            body = rewrite_task(delivery.raw, nonce=token(), not_before=None)
-            return Settlement(delivery.raw, delivery.task.id, None, delay=Delay(body, at=until))
+        case Retried() | Postponed():
+            return _delayed(outcome, worker_id, now, token())
         case Failed(delivery, run, error, error_type, traceback):
             return rejection(
                 Subject(delivery.raw, task=delivery.task),
@@ -74,16 +70,25 @@ def settlement(
                 traceback=traceback,
             )
         case Rejected(delivery, run, reason, error):
-            subject = (
-                Subject(delivery.raw, task=delivery.task)
-                if isinstance(delivery, Delivery)
-                else Subject(delivery.raw, malformed=delivery.error)
-            )
-            return rejection(subject, reason, error, worker_id, now, run=run)
+            return rejection(_subject(delivery), reason, error, worker_id, now, run=run)
+        case Cancelled(delivery):
+            return Settlement(delivery.raw, delivery.task_id, None)
         case Released():
             return None
-        case _:
-            assert_never(outcome)
+    assert_never(outcome)
+
+
+def _delayed(outcome: Retried | Postponed, worker_id: str, now: datetime, nonce: str) -> Settlement:
+    """Return how a task goes to the delayed ones."""
+    delivery = outcome.delivery
+    if isinstance(outcome, Retried):
+        delay = Delay(_next_body(outcome, worker_id, now, nonce), outcome.after)
+    else:
+        # From here on the server's clock says when: a worker's clock that is behind it would send
+        # the task to and fro.
+        body = rewrite_task(delivery.raw, nonce=nonce, not_before=None)
+        delay = Delay(body, at=outcome.until)
+    return Settlement(delivery.raw, delivery.task.id, None, delay=delay)
 
 
 def _next_body(outcome: Retried, worker_id: str, now: datetime, nonce: str) -> bytes:
@@ -127,6 +132,12 @@ class Subject:
         if self.task is not None:
             return self.task.type
         return self.malformed.task_type if self.malformed is not None else None
+
+
+def _subject(delivery: Delivery | Undecodable) -> Subject:
+    if isinstance(delivery, Delivery):
+        return Subject(delivery.raw, task=delivery.task)
+    return Subject(delivery.raw, malformed=delivery.error)
 
 
 def rejection(  # noqa: PLR0913 - the parts of a dead letter

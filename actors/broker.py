@@ -87,14 +87,42 @@ class Promoted:
     wait: float
 
 
+@frozen
+class Taken:
+    """What was taken from a queue.
+
+    Attributes:
+        raws: the bodies, oldest first.
+        marked: whether there are cancelled tasks whose bodies haven't been dropped yet: these may
+            be among them, so `Session.orders` has to be asked.
+    """
+
+    raws: tuple[bytes, ...] = ()
+    marked: bool = False
+
+
+@frozen
+class Orders:
+    """What people have ordered.
+
+    Attributes:
+        paused: the queues from which nothing is to be taken.
+        cancelled: ids of tasks that were cancelled, and answered, and whose bodies are still there.
+    """
+
+    paused: frozenset[str] = frozenset()
+    cancelled: frozenset[str] = frozenset()
+
+
 @frozen(eq=False)
 class Settlement:
-    """How one held task ends, here: with an answer, or with a delay.
+    """How one held task ends, here: with an answer or a delay, or by being dropped.
 
     Attributes:
         raw: the task's bytes in the inflight list.
         task_id: whom to answer, or None if no id could be read.
-        result: the answer's JSON, or None if no id could be read or there is a delay.
+        result: the answer's JSON, or None if no id could be read, there is a delay, or the task was
+            cancelled, and so answered.
         dead: the dead letter to write, or None.
         delay: as what and when the task comes back, or None.
     """
@@ -112,6 +140,8 @@ class Settled(Enum):
     DONE = "done"
     STALE = "stale"
     """The task was no longer ours: another worker has it, and answers (I2)."""
+    CANCELLED = "cancelled"
+    """The task was cancelled meanwhile, and so answered: it was dropped (I2)."""
     FAILED = "failed"
     """The server refused this one; it is still held, and can be settled again."""
 
@@ -158,11 +188,14 @@ class Session(Protocol):
     def verified(self) -> None:
         """Say that the worker has compared what it runs with what it still holds."""
 
-    async def take(self, queue: str, limit: int) -> list[bytes]:
-        """Take up to `limit` tasks that wait now, oldest first."""
+    async def take(self, queue: str, limit: int) -> Taken:
+        """Take up to `limit` tasks that wait now, oldest first; of a paused queue none."""
 
-    async def wait(self, queues: Sequence[str]) -> list[tuple[str, bytes]]:
+    async def wait(self, queues: Sequence[str]) -> list[tuple[str, Taken]]:
         """Wait for a task, and take it; a few seconds at most, and until `wake`."""
+
+    async def orders(self, queues: Sequence[str], task_ids: Sequence[str]) -> Orders:
+        """Ask which of the queues are paused, and which of the tasks cancelled."""
 
     def wake(self) -> None:
         """Make a `wait`, under way or to come, return soon."""

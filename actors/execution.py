@@ -24,9 +24,10 @@ from actors.payloads import InvalidPayloadError, UnknownKeys
 from actors.processes import Processes
 from actors.retry import decide
 from actors.settings import WorkerSettings
-from actors.state import Running, WorkerState
+from actors.state import Interrupt, Running, WorkerState
 from actors.surroundings import Surroundings
 from messages import (
+    Cancelled,
     Delivery,
     Failed,
     MalformedTaskError,
@@ -218,8 +219,15 @@ class Execution:
         if isinstance(error, Reject):
             return Rejected(delivery, run, Reason.REJECTED, str(error.why))
         if running.scope.cancelled_caught or cut_short:
-            if running.interrupt is not None:
-                return Released(delivery)
+            match running.interrupt:
+                case Interrupt.CANCELLED:
+                    return Cancelled(delivery)
+                case Interrupt.DRAIN | Interrupt.LEASE_LOST:
+                    return Released(delivery)
+                case None:
+                    pass
+                case _:
+                    assert_never(running.interrupt)
             why = f"the handler ran for longer than its time-out of {limit:g} s"
             return self._failed(handler, delivery, run, Failure(why, "TimeoutError", cut=error))
         if error is not None:
@@ -287,5 +295,7 @@ def _say(outcome: Outcome) -> None:
             bound.info("Task {} was rejected: {}", task.id, outcome.error)
         case Released():
             bound.info("Task {} is given back", task.id)
+        case Cancelled():
+            bound.info("Task {} was cancelled, its handler is ended", task.id)
         case _:
             assert_never(outcome)

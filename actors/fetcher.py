@@ -17,6 +17,7 @@ from actors.broker import (
     LeaseLapsedError,
     RefusedError,
     Session,
+    Taken,
     UnreachableError,
 )
 from actors.fetch_policy import FetchPolicy
@@ -142,26 +143,36 @@ class Fetcher:
     async def _take(self, room: int) -> int:
         """Take what waits now, a queue after the other; return how much that was."""
         taken = 0
-        for queue in self._refusals.others(self._queues):
+        for queue in self._open_queues():
             try:
-                raws = await self._session.take(queue, room - taken)
+                found = await self._session.take(queue, room - taken)
             except LeaseLapsedError:
                 raise
             except RefusedError as error:
                 self._refusals.note(queue, error)
                 continue
             self._refusals.clear(queue)
-            await self._admit(queue, raws)
-            taken += len(raws)
+            await self._admit(queue, found)
+            taken += len(found.raws)
             if taken >= room or self._intake.quiet:
                 break
         if not self._settings.strict_order:
             self._queues.rotate(-1)
         return taken
 
-    async def _admit(self, queue: str, raws: Sequence[bytes]) -> None:
+    def _open_queues(self) -> list[str]:
+        """Return the queues that may be asked, in their order."""
+        paused = self._state.paused
+        queues = [one for one in self._queues if one not in paused] if paused else self._queues
+        return self._refusals.others(queues)
+
+    async def _admit(self, queue: str, found: Taken) -> None:
         """Let in what may enter now, and give back what may not."""
-        if aside := self._intake.accept(queue, raws):
+        cancelled = frozenset[str]()
+        if found.marked and found.raws:
+            ids = self._intake.ids(found.raws)
+            cancelled = (await self._session.orders((), ids)).cancelled
+        if aside := self._intake.accept(queue, found.raws, cancelled):
             await self._session.release(queue, aside)
 
     async def _idle(self, wait: float) -> None:
@@ -177,7 +188,7 @@ class Fetcher:
             else:
                 await state.change(_LEASE_LOOK)
             return
-        queues = self._refusals.others(self._queues)
+        queues = self._open_queues()
         if not queues:
             await anyio.sleep(_REFUSED_PAUSE)
             return
@@ -187,8 +198,8 @@ class Fetcher:
             self._suspicious = True
             return
         order = {queue: position for position, queue in enumerate(self._queues)}
-        for queue, raw in sorted(taken, key=lambda one: order[one[0]]):
-            await self._admit(queue, [raw])
+        for queue, found in sorted(taken, key=lambda one: order[one[0]]):
+            await self._admit(queue, found)
         if taken:
             # The executor first: what the fetcher does next costs the task as much as its way here.
             await anyio.lowlevel.checkpoint()
@@ -253,6 +264,6 @@ class Fetcher:
                 logger.info(
                     "Adopting {} tasks of {} whose delivery was lost", len(strangers), queue
                 )
-                await self._admit(queue, strangers)
+                await self._admit(queue, Taken(tuple(strangers), marked=True))
         self._suspicious = False
         self._audited = anyio.current_time()

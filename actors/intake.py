@@ -20,6 +20,7 @@ from actors.recovery import is_suspect
 from actors.settings import WorkerSettings
 from actors.state import WorkerState
 from messages import (
+    Cancelled,
     Delivery,
     MalformedTaskError,
     Outcome,
@@ -81,10 +82,17 @@ class Intake:
             self._quiet = False
         return self._quiet
 
-    def accept(self, queue: str, raws: Sequence[bytes]) -> Sequence[bytes]:
-        """Send held bodies on: tasks to the executors, what is none to the publisher.
+    def accept(
+        self, queue: str, raws: Sequence[bytes], cancelled: frozenset[str] = frozenset()
+    ) -> Sequence[bytes]:
+        """Send held bodies on: tasks to the executors, what can't be run to the publisher.
 
         Once stopped it sends nothing on: what is held and not known is given back at the end.
+
+        Args:
+            queue: where they come from.
+            raws: the bodies, oldest first.
+            cancelled: ids of tasks that aren't to be run any more.
 
         Returns:
             What is to be given back at once, in its order: suspects that can't be alone now, and
@@ -99,6 +107,10 @@ class Intake:
         for place, raw in enumerate(raws):
             self._number += 1
             decoded = self._decode(queue, raw, now)
+            if cancelled and _delivery_of(decoded).task_id in cancelled:
+                self._ledger.add(queue, raw)
+                self._channels.outcomes.send_nowait(Cancelled(_delivery_of(decoded)))
+                continue
             if isinstance(decoded, Delivery) and is_suspect(decoded.task):
                 self._quiet = True
                 if len(self._ledger):
@@ -137,6 +149,11 @@ class Intake:
             return Rejected(delivery, None, Reason.TOO_LARGE, why)
         return delivery
 
+    def ids(self, raws: Sequence[bytes]) -> list[str]:
+        """Return the ids of bodies, where one can be read."""
+        found = (_delivery_of(self._decode("", raw, 0.0)).task_id for raw in raws)
+        return [task_id for task_id in found if task_id is not None]
+
     def patience_left(self, now: float) -> float:
         """Return for how long the oldest unbegun delivery may still wait."""
         puts = self._puts
@@ -173,3 +190,7 @@ class Intake:
         self.close()
         self._channels.unbegun.close()
         self._channels.outcomes.close()
+
+
+def _delivery_of(decoded: Delivery | Rejected) -> Delivery | Undecodable:
+    return decoded if isinstance(decoded, Delivery) else decoded.delivery

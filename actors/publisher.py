@@ -16,7 +16,17 @@ from actors.refusals import Refusals
 from actors.settings import MAX_BATCH, MAX_BATCH_BYTES
 from actors.state import WorkerState
 from actors.surroundings import Surroundings
-from messages import Failed, Outcome, Postponed, Reason, Rejected, Released, Retried, Succeeded
+from messages import (
+    Cancelled,
+    Failed,
+    Outcome,
+    Postponed,
+    Reason,
+    Rejected,
+    Released,
+    Retried,
+    Succeeded,
+)
 
 _REFUSED_PAUSE: Final = 0.5
 """Seconds after which what the server has refused to settle is tried again."""
@@ -138,6 +148,9 @@ class Publisher:
         if answer is Settled.STALE:
             state.stale += 1
             logger.warning("Dropping an answer: its task is no longer held by this worker")
+            return
+        if answer is Settled.CANCELLED or isinstance(outcome, Cancelled):
+            state.cancelled += 1
             return
         if isinstance(outcome, Retried | Postponed):
             state.retried += isinstance(outcome, Retried)

@@ -17,6 +17,7 @@ class Interrupt(Enum):
     """Why a running handler is cancelled; recorded before the cancellation."""
 
     DRAIN = "drain"
+    CANCELLED = "cancelled"
     LEASE_LOST = "lease lost"
 
 
@@ -67,6 +68,8 @@ class WorkerState:
         stale: answers dropped because the task was no longer ours.
         rejected: tasks that became dead letters.
         reclaimed: tasks recovered from dead workers.
+        cancelled: tasks dropped because they were cancelled.
+        paused: queues from which nothing is to be taken.
         running: by slot.
         threads: names of threads that run a handler, by task id.
         idle: the executors that wait for work.
@@ -84,6 +87,8 @@ class WorkerState:
     stale: int = 0
     rejected: int = 0
     reclaimed: int = 0
+    cancelled: int = 0
+    paused: frozenset[str] = frozenset()
     running: dict[int, Running] = field(factory=dict)
     threads: dict[str, str] = field(factory=dict)
     idle: Idle = field(factory=Idle)
@@ -148,6 +153,8 @@ class Statistics:
         retried: attempts that failed and are followed by another one.
         stale: answers dropped because the task was no longer ours.
         reclaimed: tasks recovered from dead workers.
+        cancelled: tasks dropped because they were cancelled.
+        paused: queues from which it takes nothing.
         left_behind: threads that still run a handler that was given up.
     """
 
@@ -164,4 +171,6 @@ class Statistics:
     retried: int
     stale: int
     reclaimed: int
+    cancelled: int
+    paused: frozenset[str]
     left_behind: tuple[str, ...]

@@ -1,7 +1,7 @@
 """The wiring of a worker's actors.
 
     session ─▶ Fetcher ═deliveries═▶ Executor (one a slot) ═outcomes═▶ Publisher ─▶ session
-               HeartbeatSender · LeaseKeeper · Janitor · Promoter (one a queue) · Drain
+               HeartbeatSender · LeaseKeeper · Janitor · OrderWatch · Promoter (one a queue) · Drain
 
 `═` is a memory channel. The actors share nothing else but one `WorkerState` and one `Ledger`.
 
@@ -32,6 +32,7 @@ from actors.intake import Channels, Intake
 from actors.janitor import Janitor
 from actors.lease_keeper import LeaseKeeper
 from actors.ledger import Ledger
+from actors.order_watch import OrderWatch
 from actors.processes import Processes
 from actors.promoter import Promoter
 from actors.publisher import Publisher
@@ -103,6 +104,7 @@ async def run_tree(parts: Parts, slots: TaskGroup) -> None:
         group.start_soon(HeartbeatSender(session, settings, parts.compose).run)
         group.start_soon(keeper.run)
         group.start_soon(janitor.run)
+        group.start_soon(OrderWatch(parts.queues, session, state).run)
         for queue in parts.queues:
             group.start_soon(Promoter(queue, session, parts.surroundings).run)
         group.start_soon(drain.run)

@@ -121,6 +121,8 @@ class Worker:
             retried=state.retried,
             stale=state.stale,
             reclaimed=state.reclaimed,
+            cancelled=state.cancelled,
+            paused=state.paused,
             left_behind=tuple(state.threads.values()),
         )
 

@@ -31,7 +31,7 @@ async def drain(url: str) -> None:
         # The take script wants a lease; nobody watches it.
         await scripts.renew(line.call, QUEUE, HOLDER, 1, 1)
         batch = 0
-        while raws := await scripts.take(line.call, QUEUE, HOLDER, _BATCH):
+        while raws := (await scripts.take(line.call, QUEUE, HOLDER, _BATCH)).raws:
             batch += 1
             now = datetime.now(UTC)
             endings = [_ending(raw, now) for raw in raws]

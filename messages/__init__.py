@@ -29,6 +29,7 @@ from messages.delivery import Delivery, Undecodable
 from messages.errors import MalformedTaskError, MessageError, UnencodableError
 from messages.heartbeat import Heartbeat
 from messages.outcome import (
+    Cancelled,
     Failed,
     Outcome,
     Postponed,
@@ -38,10 +39,11 @@ from messages.outcome import (
     Run,
     Succeeded,
 )
-from messages.result import Result
+from messages.result import Result, cancelled_result
 from messages.task import PastError, Task
 
 __all__ = [
+    "Cancelled",
     "DeadLetter",
     "Delivery",
     "Failed",
@@ -61,6 +63,7 @@ __all__ = [
     "Task",
     "Undecodable",
     "UnencodableError",
+    "cancelled_result",
     "decode_payload",
     "decode_task",
     "encode_heartbeat",

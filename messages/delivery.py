@@ -24,6 +24,11 @@ class Delivery:
     number: int
     taken_at: float
 
+    @property
+    def task_id(self) -> str:
+        """The task's id."""
+        return self.task.id
+
 
 @frozen(eq=False)
 class Undecodable:
@@ -38,3 +43,8 @@ class Undecodable:
     error: MalformedTaskError
     raw: bytes
     queue: str
+
+    @property
+    def task_id(self) -> str | None:
+        """Its id, if one can be read."""
+        return self.error.task_id

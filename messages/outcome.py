@@ -101,4 +101,11 @@ class Released:
     delivery: Delivery
 
 
-Outcome = Succeeded | Failed | Retried | Postponed | Rejected | Released
+@frozen(eq=False)
+class Cancelled:
+    """The task was cancelled, and so answered: it is dropped."""
+
+    delivery: Delivery | Undecodable
+
+
+Outcome = Succeeded | Failed | Retried | Postponed | Rejected | Released | Cancelled

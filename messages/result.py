@@ -1,9 +1,13 @@
 """The answer that a producer waits for."""
 
 from datetime import datetime
+from typing import Final
 
 from attrs import frozen
 from msgspec import Raw
+
+CANCELLED: Final = "Cancelled"
+"""The `error_type` in the answer of a task that was cancelled."""
 
 
 @frozen
@@ -34,3 +38,10 @@ class Result:
     started_at: datetime | None = None
     duration_ms: float | None = None
     queue_ms: float | None = None
+
+
+def cancelled_result(task_id: str, now: datetime) -> Result:
+    """Return the answer of a task that is cancelled; no worker gives it, so none is named."""
+    error = Raw(f'{{"error":"the task was cancelled","error_type":"{CANCELLED}"}}'.encode())
+    # The encoder knows no subclasses of str, such as the id that a push returns.
+    return Result(str(task_id), "", now, success=False, result=error, type="", attempt=0)

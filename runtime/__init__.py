@@ -4,6 +4,8 @@
 |---|---|
 | `task_queue` | `TaskQueue`, the producer's side |
 | `producer_session` | what an open `TaskQueue` holds: connections, and who waits |
+| `whereabouts`, `task_state` | where a task is; the classes that say so |
+| `heartbeats` | what living workers say of themselves, and so which queues there are |
 | `outgoing` | what it sends: tasks checked, encoded, in batches |
 | `waiters` | waiting for results without polling |
 | `errors` | what is raised on purpose |
@@ -23,13 +25,43 @@ from typing import TYPE_CHECKING, Any, Final
 if TYPE_CHECKING:
     from runtime.redis.broker import RedisBroker, RedisSettings
     from runtime.task_queue import TaskQueue
+    from runtime.task_state import (
+        TaskAnswered,
+        TaskCancelled,
+        TaskDead,
+        TaskDelayed,
+        TaskRunning,
+        TaskState,
+        TaskUnknown,
+        TaskWaiting,
+    )
 
-__all__ = ["RedisBroker", "RedisSettings", "TaskQueue"]
+__all__ = [
+    "RedisBroker",
+    "RedisSettings",
+    "TaskAnswered",
+    "TaskCancelled",
+    "TaskDead",
+    "TaskDelayed",
+    "TaskQueue",
+    "TaskRunning",
+    "TaskState",
+    "TaskUnknown",
+    "TaskWaiting",
+]
 
 _HOMES: Final = {
     "RedisBroker": "runtime.redis.broker",
     "RedisSettings": "runtime.redis.broker",
     "TaskQueue": "runtime.task_queue",
+    "TaskAnswered": "runtime.task_state",
+    "TaskCancelled": "runtime.task_state",
+    "TaskDead": "runtime.task_state",
+    "TaskDelayed": "runtime.task_state",
+    "TaskRunning": "runtime.task_state",
+    "TaskState": "runtime.task_state",
+    "TaskUnknown": "runtime.task_state",
+    "TaskWaiting": "runtime.task_state",
 }
 
 

@@ -115,6 +115,7 @@ async def compose(
             redis_url,
             RedisSettings(
                 connect_timeout=options.connect_timeout,
+                dead_letters_kept=options.dead_letters_kept,
                 stall=StallLimits(warning=options.stall_warning, limit=options.stall_limit),
             ),
         )

@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import datetime
 from functools import partial
-from typing import Any
+from typing import Any, TypeVar
 
 from attrs import frozen
 from loguru import logger
@@ -24,6 +24,8 @@ from runtime.redis.connection import dialer
 from runtime.redis.failures import describe, is_reply
 from runtime.redis.links import Link, Links
 from runtime.waiters import Waiters
+
+T = TypeVar("T")
 
 
 @frozen(eq=False)
@@ -58,6 +60,26 @@ class Session:
         """
         try:
             return await self.links.call(*words)
+        except (RedisError, TimeoutError) as error:
+            why = describe(error)
+            if is_reply(error):
+                raise RequestRefusedError(request, self.address, why) from error
+            raise ServerUnreachableError(self.address, why) from error
+
+    async def run(self, request: str, work: scripts.Work[T]) -> T:
+        """Make calls that only read, or that may be made again, and name what goes wrong.
+
+        Args:
+            request: what is asked, as it stands behind "the server refused to".
+            work: makes the calls.
+
+        Raises:
+            ServerUnreachableError: the connection failed; what was asked may have been done.
+            RequestRefusedError: the server answered with an error.
+        """
+        try:
+            async with self.links.borrow() as link:
+                return await work(partial(self.links.exchange, link))
         except (RedisError, TimeoutError) as error:
             why = describe(error)
             if is_reply(error):

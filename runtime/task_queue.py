@@ -12,7 +12,9 @@ from typing import Any, Final, Self
 import msgspec
 from attrs import frozen
 
+from messages import cancelled_result, encode_result
 from runtime.errors import ResultTimeoutError, UnreadableResultError
+from runtime.heartbeats import queue_names
 from runtime.outgoing import (
     MAX_TASK_BYTES,
     NO_TERMS,
@@ -25,8 +27,10 @@ from runtime.outgoing import (
     make_entry,
 )
 from runtime.producer_session import Session, open_session
-from runtime.redis import keys
+from runtime.redis import keys, scripts
 from runtime.redis.address import safe_url
+from runtime.task_state import TaskState
+from runtime.whereabouts import find_task
 
 # Then other tasks of the event loop have their turn.
 _ENCODED_AT_ONCE: Final = 1_000
@@ -261,6 +265,78 @@ class TaskQueue:
             trouble = self._session.waiters.trouble if self._session else None
             raise ResultTimeoutError(task_id, timeout, trouble) from None
         return _decode(task_id, key, raw)
+
+    async def get_task(self, task_id: str, *, queue: str | None = None) -> TaskState:
+        """Tell where a task is; cancelled, it leaves nothing behind.
+
+        It is looked for among what waits, in BRAiN's queues and those that living workers serve:
+        half a thousand tasks to a call of about a millisecond.
+
+        Args:
+            task_id: the task.
+            queue: where it may be too.
+
+        Raises:
+            ServerUnreachableError: the server is out of reach.
+            RequestRefusedError: the server refused to tell.
+        """
+        check_id(task_id)
+        session = await self._open()
+        named = (self._queue,) if queue is None else (self._queue, self._named(queue))
+        return await find_task(session, task_id, await queue_names(session, named))
+
+    async def cancel(self, task_id: str) -> bool:
+        """Cancel a task that waits, is delayed or runs; return whether it is cancelled now.
+
+        It is answered at once, with `success` false and the `error_type` "Cancelled", and isn't
+        run any more: its body is dropped when its turn comes. A running handler is cancelled within
+        a second. It isn't looked for first, so an id that was never pushed is cancelled as well,
+        and a task that is pushed under it later is dropped. Cancelled itself, it may have done so
+        or not, and can be repeated.
+
+        Args:
+            task_id: the task.
+
+        Returns:
+            False if it was answered before; that answer stands.
+
+        Raises:
+            ServerUnreachableError: the connection failed; it may be cancelled or not. It is safe to
+                try again.
+            RequestRefusedError: the server refused it.
+        """
+        check_id(task_id)
+        answer = encode_result(cancelled_result(task_id, self._sources.now()))
+        session = await self._open()
+        outcome = await session.run(
+            f"cancel task {task_id}", lambda call: scripts.cancel(call, task_id, answer)
+        )
+        return outcome != 0
+
+    async def pause(self, queue: str) -> bool:
+        """Let no worker take from a queue any more; return whether that changed something.
+
+        What runs goes on, producers may go on to push. It may be repeated.
+
+        Raises:
+            ServerUnreachableError: the connection failed; the queue may be paused or not.
+            RequestRefusedError: the server refused it.
+        """
+        return await self._pause(queue, on=True)
+
+    async def resume(self, queue: str) -> bool:
+        """Let workers take from a queue again; return whether that changed something.
+
+        Raises:
+            ServerUnreachableError: the connection failed; the queue may be paused or not.
+            RequestRefusedError: the server refused it.
+        """
+        return await self._pause(queue, on=False)
+
+    async def _pause(self, queue: str, *, on: bool) -> bool:
+        name, session = self._named(queue), await self._open()
+        verb = "pause" if on else "resume"
+        return await session.run(f"{verb} {name}", lambda call: scripts.pause(call, name, on=on))
 
     async def _open(self) -> Session:
         if self._session is not None:

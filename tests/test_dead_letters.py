@@ -62,6 +62,16 @@ def test_each_goes_once_and_in_order(valkey_server: Valkey) -> None:
         assert not client.exists(keys.result("t0"), keys.result("t1"))
 
 
+def test_what_was_cancelled_when_it_was_dead_runs_again(valkey_server: Valkey) -> None:
+    """A mark from before the requeue doesn't drop what was sent again."""
+    valkey_server.reset()
+    with valkey_server.client() as client:
+        bury(client)
+        client.zadd(keys.CANCELLED, {keys.result("t0"): 1, keys.result("other"): 1})
+        assert requeue(valkey_server) == [2]
+        assert client.zrange(keys.CANCELLED, 0, -1) == [keys.result("other").encode()]
+
+
 def test_an_error_at_any_call_loses_and_doubles_nothing(valkey_server: Valkey) -> None:
     """After the error each is in one place (I1), and the next try sends the rest."""
     for fault in count(1):
@@ -77,14 +87,19 @@ def test_an_error_at_any_call_loses_and_doubles_nothing(valkey_server: Valkey) -
             assert places(client) == (["t0", "t1"], [])
         if not met:
             break
-    assert fault == 9
+    assert fault == 11
 
 
 @pytest.mark.parametrize(
     ("line", "into", "check"),
     [
         ("'RPUSH'", "'LPUSH'", test_each_goes_once_and_in_order),
-        ("if key then redis.pcall('DEL', key) end", "", test_each_goes_once_and_in_order),
+        ("redis.pcall('DEL', key)", "", test_each_goes_once_and_in_order),
+        (
+            "redis.pcall('ZREM', KEYS[3], key)",
+            "",
+            test_what_was_cancelled_when_it_was_dead_runs_again,
+        ),
         (
             "#redis.call('XRANGE', KEYS[1], ARGV[at], ARGV[at]) > 0",
             "true",

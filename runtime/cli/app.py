@@ -11,8 +11,10 @@ from cyclopts.exceptions import UnusedCliTokensError
 from runtime.cli.dead import dead_app
 from runtime.cli.health import health
 from runtime.cli.options import VARIABLES
+from runtime.cli.orders import cancel, pause, resume
 from runtime.cli.push import push
 from runtime.cli.status import status
+from runtime.cli.task import task
 from runtime.cli.worker import worker
 from runtime.errors import ConfigurationError, PoolError
 
@@ -43,7 +45,7 @@ def make_app() -> App:
         result_action="return_value",
     )
     app.default(worker)
-    for command in (push, status, health):
+    for command in (push, task, cancel, pause, resume, status, health):
         app.command(command)
     app.command(dead_app())
     return app

@@ -195,8 +195,8 @@ async def _with_letters(
 ) -> int:
     from secrets import token_hex  # noqa: PLC0415 - as above
 
-    from runtime.cli.overview import queue_names  # noqa: PLC0415
     from runtime.dead_letters import DeadLetters  # noqa: PLC0415
+    from runtime.heartbeats import queue_names  # noqa: PLC0415
     from runtime.producer_session import open_session  # noqa: PLC0415
 
     session = await open_session(url, 5.0, lambda: 0.5)

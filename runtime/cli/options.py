@@ -76,6 +76,8 @@ class WorkerOptions:
         stall_warning: Log the code that blocks the event loop after that long.
         stall_limit: Give the tasks of an event loop that is stuck to other workers after that
             long.
+        dead_letters_kept: How many dead letters of a queue are kept; the oldest make room for newer
+            ones.
         max_task_bytes: The largest task that is run.
         max_result_bytes: The largest result that a handler may return.
         log_level: The least level that is logged. Info has two lines a task.
@@ -103,6 +105,7 @@ class WorkerOptions:
     ] = None
     stall_warning: Annotated[Duration, Parameter(group=TIMES)] = 1.0
     stall_limit: Annotated[Duration, Parameter(group=TIMES)] = 600.0
+    dead_letters_kept: Annotated[Count, Parameter(group=TIMES)] = 100_000
     max_task_bytes: Annotated[Size, Parameter(group=TIMES)] = 2**20
     max_result_bytes: Annotated[Size, Parameter(group=TIMES)] = 2**20
     log_level: LogLevelOption = "info"

@@ -3,25 +3,16 @@
 import asyncio
 from collections.abc import Sequence
 from datetime import UTC, datetime
-from typing import Any, Final, Protocol
+from typing import Any, Final
 
-import msgspec
 from attrs import frozen
 
 from messages import MessageError, decode_task
+from runtime.heartbeats import Asks, queues_of, read_heartbeats, texts
 from runtime.redis import keys
 
 _LIVES: Final = 4.0
 """Seconds without a renewal after which a lease counts as lapsed; others reclaim by then."""
-
-_SCANNED: Final = "1000"
-
-
-class Asks(Protocol):
-    """What is needed of a `runtime.session.Session`."""
-
-    async def ask(self, request: str, *words: str) -> Any:
-        """Do an exchange that only reads."""
 
 
 @frozen
@@ -35,6 +26,8 @@ class QueueView:
         dead: dead letters.
         oldest_s: seconds since the next task was created; None if none waits or it can't be read.
         delayed: tasks that wait for their time.
+        paused_s: seconds since the queue was paused; None if it isn't.
+        trimmed: dead letters that have made room for newer ones.
     """
 
     name: str
@@ -43,6 +36,8 @@ class QueueView:
     dead: int
     oldest_s: float | None
     delayed: int = 0
+    paused_s: float | None = None
+    trimmed: int = 0
 
 
 @frozen
@@ -90,8 +85,8 @@ async def overview(session: Asks, named: Sequence[str], now: datetime) -> Overvi
     Raises:
         PoolError: the server is out of reach or refuses.
     """
-    beats = await _heartbeats(session)
-    names = _names(beats, named)
+    beats = await read_heartbeats(session)
+    names = queues_of(beats, named)
     found = [await _queue(session, name, now) for name in names]
     renewals = {name: renewed for name, (_, renewed) in zip(names, found, strict=True)}
     clock = await session.ask("tell the time", "TIME")
@@ -101,21 +96,16 @@ async def overview(session: Asks, named: Sequence[str], now: datetime) -> Overvi
     return Overview(queues, workers, remarks(queues, workers))
 
 
-async def queue_names(session: Asks) -> tuple[str, ...]:
-    """Return the contract's queues and those that living workers serve."""
-    return _names(await _heartbeats(session), ())
-
-
-def _names(beats: Sequence[dict[str, Any]], named: Sequence[str]) -> tuple[str, ...]:
-    served = [queue for beat in beats for queue in _texts(beat.get("queues"))]
-    return tuple(dict.fromkeys((keys.CLUSTER_QUEUE, keys.MISSION_QUEUE, *named, *sorted(served))))
-
-
 def remarks(queues: Sequence[QueueView], workers: Sequence[WorkerView]) -> tuple[str, ...]:
     """Say what needs somebody's attention."""
     said = []
     for queue in queues:
         serving = [worker for worker in workers if queue.name in worker.queues]
+        if queue.paused_s is not None:
+            said.append(
+                f"{queue.name} is paused, for {queue.paused_s:.0f} s now: nothing is taken from it "
+                "until `resume`."
+            )
         if queue.waiting and not serving:
             verb = "task waits" if queue.waiting == 1 else "tasks wait"
             said.append(f"{queue.waiting} {verb} on {queue.name}, and no worker serves it.")
@@ -126,43 +116,26 @@ def remarks(queues: Sequence[QueueView], workers: Sequence[WorkerView]) -> tuple
                 f"{queue.in_flight} tasks of {queue.name} are held by workers that are gone; the "
                 "next worker that serves it takes them over."
             )
+        if queue.trimmed:
+            said.append(
+                f"{queue.trimmed} dead letters of {queue.name} have made room for newer ones "
+                "(--dead-letters-kept)."
+            )
     return tuple(said)
-
-
-async def _heartbeats(session: Asks) -> list[dict[str, Any]]:
-    """Read all workers' heartbeats, by name; what can't be read is passed over."""
-    cursor, found = "0", set[str]()
-    while True:
-        request = "list the workers"
-        scan = ("SCAN", cursor, "MATCH", keys.HEARTBEAT_PATTERN, "COUNT", _SCANNED)
-        following, names = await session.ask(request, *scan)
-        found.update(name.decode(errors="replace") for name in names)
-        cursor = following.decode()
-        if cursor == "0":
-            break
-    if not found:
-        return []
-    bodies = await session.ask("tell the workers' heartbeats", "MGET", *sorted(found))
-    return [beat for body in bodies if body is not None and (beat := _beat(body)) is not None]
-
-
-def _beat(body: bytes) -> dict[str, Any] | None:
-    try:
-        found = msgspec.json.decode(body, type=dict[str, Any])
-    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
-        return None
-    return found if isinstance(found.get("worker_id"), str) else None
 
 
 async def _queue(session: Asks, name: str, now: datetime) -> tuple[QueueView, dict[str, float]]:
     """Look at a queue; return it, and when each of its holders was last renewed."""
     request = f"tell of {name}"
-    waiting, dead, delayed, head, ranked = await asyncio.gather(
+    waiting, dead, delayed, head, ranked, paused, trimmed, clock = await asyncio.gather(
         session.ask(request, "LLEN", name),
         session.ask(request, "XLEN", keys.dead(name)),
         session.ask(request, "ZCARD", keys.delayed(name)),
         session.ask(request, "LINDEX", name, "0"),
         session.ask(request, "ZRANGE", keys.holders(name), "0", "-1", "WITHSCORES"),
+        session.ask(request, "GET", keys.paused(name)),
+        session.ask(request, "GET", keys.trimmed(name)),
+        session.ask(request, "TIME"),
     )
     renewed = {
         holder.decode(errors="replace"): float(score) / 1000
@@ -170,8 +143,21 @@ async def _queue(session: Asks, name: str, now: datetime) -> tuple[QueueView, di
     }
     lists = [keys.inflight(name, holder) for holder in renewed]
     held = await asyncio.gather(*(session.ask(request, "LLEN", key) for key in lists))
-    view = QueueView(name, waiting, sum(held), dead, _age(head, now), delayed)
+    view = QueueView(
+        name,
+        waiting,
+        sum(held),
+        dead,
+        _age(head, now),
+        delayed,
+        None if paused is None else max(0.0, int(clock[0]) - _whole(paused) / 1000),
+        _whole(trimmed),
+    )
     return view, renewed
+
+
+def _whole(value: bytes | None) -> int:
+    return int(value) if value is not None and value.isdigit() else 0
 
 
 def _age(head: bytes | None, now: datetime) -> float | None:
@@ -189,7 +175,7 @@ def _worker(
     server_now: float,
     now: datetime,
 ) -> WorkerView:
-    queues = tuple(_texts(beat.get("queues")))
+    queues = tuple(texts(beat.get("queues")))
     last = [renewals.get(queue, {}).get(str(beat.get("holder"))) for queue in queues]
     return WorkerView(
         worker_id=beat["worker_id"],
@@ -201,10 +187,6 @@ def _worker(
         heartbeat_s=max(0.0, (now - _time(beat.get("timestamp"), now)).total_seconds()),
         lease_alive=bool(last) and all(at is not None and server_now - at < _LIVES for at in last),
     )
-
-
-def _texts(value: object) -> list[str]:
-    return [text for text in value if isinstance(text, str)] if isinstance(value, list) else []
 
 
 def _count(value: object) -> int:

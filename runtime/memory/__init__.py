@@ -18,7 +18,7 @@ worker that runs them, on virtual time:
 | `waiting` | who waits for a task or an answer, served in the order of arrival |
 | `session` | `MemorySession`: one worker's dealings |
 | `broker` | `MemoryBroker`: joins workers, kills them, shows what became of tasks |
-| `task_queue` | `MemoryTaskQueue`, the producer's side |
+| `task_queue`, `whereabouts` | `MemoryTaskQueue`, the producer's side; where a task is |
 
 What differs from a server: all time is `anyio.current_time`, and the lease is renewed by a task of
 the event loop. So a handler that blocks the loop stops the pulses of all members, and the looks of

@@ -9,7 +9,7 @@ import msgspec
 from anyio.lowlevel import checkpoint
 
 from actors import BrokerError, Delay, Member, Surroundings
-from messages import DeadLetter
+from messages import DeadLetter, cancelled_result, encode_result
 from runtime.memory.session import MemorySession
 from runtime.memory.store import MemoryStore
 from runtime.memory.waiting import WaitingRoom
@@ -142,6 +142,24 @@ class MemoryBroker:
         await checkpoint()
         self.store.push(queue, raw)
         self._room.serve(queue)
+
+    async def cancel(self, task_id: str) -> bool:
+        """Cancel a task; see `runtime.TaskQueue.cancel`."""
+        await checkpoint()
+        answer = encode_result(cancelled_result(task_id, self._surroundings.now()))
+        outcome = self.store.cancel(task_id, answer, anyio.current_time())
+        self._room.answered([task_id])
+        return outcome != 0
+
+    async def pause(self, queue: str) -> bool:
+        """Let no worker take from a queue any more; return whether that changed something."""
+        await checkpoint()
+        return self.store.pause(queue, anyio.current_time(), on=True)
+
+    async def resume(self, queue: str) -> bool:
+        """Let workers take from a queue again; return whether that changed something."""
+        await checkpoint()
+        return self.store.pause(queue, anyio.current_time(), on=False)
 
     async def answer(self, task_id: str) -> dict[str, Any]:
         """Wait for a task's answer, whether it came before or comes later, and return it.

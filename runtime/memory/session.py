@@ -6,7 +6,17 @@ from typing import Final
 import anyio
 from anyio.lowlevel import cancel_shielded_checkpoint, checkpoint
 
-from actors import Look, Member, Promoted, Recovery, Settled, Settlement, UnreachableError
+from actors import (
+    Look,
+    Member,
+    Orders,
+    Promoted,
+    Recovery,
+    Settled,
+    Settlement,
+    Taken,
+    UnreachableError,
+)
 from runtime.memory.store import MemoryStore
 from runtime.memory.waiting import Waiter, WaitingRoom
 
@@ -99,14 +109,14 @@ class MemorySession:
             self._lapses += 1
             self._lapsed.set()
 
-    async def take(self, queue: str, limit: int) -> list[bytes]:
+    async def take(self, queue: str, limit: int) -> Taken:
         """Take up to `limit` tasks that wait now."""
         await self._arrive()
         taken = self._store.take(queue, self._member.holder, limit)
         await cancel_shielded_checkpoint()
         return taken
 
-    async def wait(self, queues: Sequence[str]) -> list[tuple[str, bytes]]:
+    async def wait(self, queues: Sequence[str]) -> list[tuple[str, Taken]]:
         """Wait for a task on any of the queues, and take it.
 
         A cancellation may leave a taken task in the inflight list, as with Redis.
@@ -118,7 +128,8 @@ class MemorySession:
                 if not self._woken:
                     with anyio.move_on_after(_BLOCK):
                         await waiter.over.wait()
-                return waiter.taken
+                marked = bool(self._store.cancelled)
+                return [(queue, Taken((raw,), marked)) for queue, raw in waiter.taken]
         finally:
             self._waiter = None
             self._woken = False
@@ -128,6 +139,13 @@ class MemorySession:
         self._woken = True
         if self._waiter is not None:
             self._waiter.over.set()
+
+    async def orders(self, queues: Sequence[str], task_ids: Sequence[str]) -> Orders:
+        """Ask which of the queues are paused, and which of the tasks cancelled."""
+        await self._arrive()
+        found = self._store.orders(queues, task_ids)
+        await cancel_shielded_checkpoint()
+        return found
 
     async def held(self, queue: str) -> list[bytes]:
         """Read what this worker holds."""

@@ -13,7 +13,17 @@ from typing import Final
 
 from attrs import field, frozen
 
-from actors import Delay, LeaseLapsedError, Look, Promoted, Recovery, Settled, Settlement
+from actors import (
+    Delay,
+    LeaseLapsedError,
+    Look,
+    Orders,
+    Promoted,
+    Recovery,
+    Settled,
+    Settlement,
+    Taken,
+)
 from actors.settings import MAX_BATCH_BYTES
 from actors.surroundings import utc_now
 from messages import DeadLetter
@@ -25,6 +35,9 @@ RESULT_EXPIRES: Final = 3600.0
 SETTLED_EXPIRES: Final = 3600.0
 """Seconds for which a batch that comes again is known."""
 
+
+DEAD_LETTERS_KEPT: Final = 100_000
+"""Dead letters of a queue that are kept, unless it is said otherwise."""
 
 LEAD: Final = 1.0
 """Seconds for which a holder leads in looking at the delayed tasks."""
@@ -71,6 +84,8 @@ class QueueState:
         dead: dead letters, oldest first.
         delayed: body → when it is due, in seconds of the store's clock.
         pushed: ids of tasks that were pushed not long ago and are to be unique.
+        trimmed: how many dead letters made room for newer ones, as the only item.
+        paused: since when nothing is taken, in seconds of the store's clock, as at most one item.
         promoter: who looks at the delayed tasks, as the value of at most one entry.
     """
 
@@ -83,6 +98,8 @@ class QueueState:
     delayed: dict[bytes, float] = field(factory=dict)
     promoter: dict[str, Expiring] = field(factory=dict)
     pushed: dict[str, Expiring] = field(factory=dict)
+    trimmed: list[int] = field(factory=lambda: [0])
+    paused: list[float] = field(factory=list)
 
     def put_inflight(self, holder: str, raws: list[bytes]) -> None:
         """Set what a holder holds; an empty list is none, as on a server."""
@@ -93,9 +110,17 @@ class QueueState:
 
 
 class MemoryStore:
-    """Queues and all that lies beside them."""
+    """Queues and all that lies beside them.
 
-    def __init__(self, wall: Callable[[], datetime] = utc_now) -> None:
+    Args:
+        wall: the time of day, for delays until a moment.
+        dead_letters_kept: of a queue; more make room for newer ones.
+    """
+
+    def __init__(
+        self, wall: Callable[[], datetime] = utc_now, dead_letters_kept: int = DEAD_LETTERS_KEPT
+    ) -> None:
+        self.dead_letters_kept = dead_letters_kept
         self.wall = wall
         """Tells the time of day, for delays until a moment."""
         self.queues: dict[str, QueueState] = {}
@@ -103,6 +128,8 @@ class MemoryStore:
         """Task id → its answer, expired ones among them until somebody asks."""
         self.heartbeats: dict[str, Expiring] = {}
         """Worker id → its heartbeat, likewise."""
+        self.cancelled: dict[str, float] = {}
+        """Ids of cancelled tasks whose bodies are still there → when they were cancelled."""
         self.published: list[tuple[str, bytes]] = []
         """Channel and message of all that was ever published, in order."""
 
@@ -154,23 +181,56 @@ class MemoryStore:
         state.inflight.setdefault(holder, []).append(raw)
         return raw
 
-    def take(self, queue: str, holder: str, limit: int) -> list[bytes]:
+    def take(self, queue: str, holder: str, limit: int) -> Taken:
         """Take up to `limit` tasks that wait, oldest first, and no more once 8 MiB are reached.
+
+        Of a paused queue it takes none.
 
         Raises:
             LeaseLapsedError: the holder owns no lease.
         """
-        if holder not in self.queue(queue).leases:
+        state = self.queue(queue)
+        if holder not in state.leases:
             raise LeaseLapsedError("the server knows no lease of this worker")
         taken: list[bytes] = []
         size = 0
-        while len(taken) < limit and size < MAX_BATCH_BYTES:
+        while not state.paused and len(taken) < limit and size < MAX_BATCH_BYTES:
             raw = self.move(queue, holder)
             if raw is None:
                 break
             taken.append(raw)
             size += len(raw)
-        return taken
+        return Taken(tuple(taken), marked=bool(self.cancelled))
+
+    def orders(self, queues: Sequence[str], task_ids: Sequence[str]) -> Orders:
+        """Tell which of the queues are paused, and which of the tasks cancelled."""
+        return Orders(
+            paused=frozenset(queue for queue in queues if self.queue(queue).paused),
+            cancelled=frozenset(self.cancelled.keys() & task_ids),
+        )
+
+    def cancel(self, task_id: str, answer: bytes, now: float) -> int:
+        """Answer a task as cancelled and mark it.
+
+        Returns:
+            1 if that was done, 0 if the task was answered before, 2 if it was cancelled before.
+        """
+        if task_id in self.cancelled:
+            return 2
+        if self.result(task_id, now) is not None:
+            return 0
+        self.cancelled[task_id] = now
+        self.results[task_id] = Expiring(answer, now + RESULT_EXPIRES)
+        self._announce(task_id, answer)
+        return 1
+
+    def pause(self, queue: str, now: float, *, on: bool) -> bool:
+        """Pause a queue, or let workers take again; return whether that changed something."""
+        state = self.queue(queue)
+        if bool(state.paused) is on:
+            return False
+        state.paused[:] = [now] if on else []
+        return True
 
     def settle(
         self, queue: str, holder: str, number: int, batch: Sequence[Settlement], now: float
@@ -185,19 +245,33 @@ class MemoryStore:
         for one, status in zip(batch, statuses, strict=True):
             if status is Settled.DONE:
                 self._publish(one)
+        self._trim(state)
         return statuses
 
     def _settle(self, state: QueueState, holder: str, one: Settlement, now: float) -> Settled:
         raws = state.inflight.get(holder, [])
         if one.raw not in raws:
             return Settled.STALE
-        if one.delay is None:
-            self._end(state, one, now)
-        else:
-            state.delayed[one.delay.body] = self.due(one.delay, now)
+        status = Settled.CANCELLED if self._unmark(one.task_id) else Settled.DONE
+        if status is Settled.DONE:
+            if one.delay is None:
+                self._end(state, one, now)
+            else:
+                state.delayed[one.delay.body] = self.due(one.delay, now)
         raws.remove(one.raw)
         state.put_inflight(holder, raws)
-        return Settled.DONE
+        return status
+
+    def _unmark(self, task_id: str | None) -> bool:
+        """Take the mark from a cancelled task whose body is dropped; return whether it had one."""
+        return task_id is not None and self.cancelled.pop(task_id, None) is not None
+
+    def _trim(self, state: QueueState) -> None:
+        """Let the oldest dead letters make room for newer ones."""
+        extra = len(state.dead) - self.dead_letters_kept
+        if extra > 0:
+            del state.dead[:extra]
+            state.trimmed[0] += extra
 
     def due(self, delay: Delay, now: float) -> float:
         """Return when a delay ends, in seconds of the store's clock."""
@@ -213,8 +287,11 @@ class MemoryStore:
 
     def _publish(self, one: Settlement) -> None:
         if one.task_id is not None and one.result is not None:
-            self.published.append((keys.RESULTS_CHANNEL, one.result))
-            self.published.append((keys.result(one.task_id), one.result))
+            self._announce(one.task_id, one.result)
+
+    def _announce(self, task_id: str, answer: bytes) -> None:
+        self.published.append((keys.RESULTS_CHANNEL, answer))
+        self.published.append((keys.result(task_id), answer))
 
     def release(self, queue: str, holder: str, raws: Sequence[bytes]) -> int:
         """Put held tasks back to the head of their queue; return how many were held."""
@@ -273,8 +350,10 @@ class MemoryStore:
             if not listed or listed[-1] != one.raw:
                 return count
             if one.bury is not None:
-                self._end(state, one.bury, now)
-                self._publish(one.bury)
+                if not self._unmark(one.bury.task_id):
+                    self._end(state, one.bury, now)
+                    self._publish(one.bury)
+                    self._trim(state)
             else:
                 state.waiting.appendleft(one.raw if one.requeue is None else one.requeue)
             listed.pop()

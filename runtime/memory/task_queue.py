@@ -10,8 +10,10 @@ from anyio.lowlevel import checkpoint
 
 from runtime.errors import ResultTimeoutError
 from runtime.memory.broker import MemoryBroker
+from runtime.memory.whereabouts import find_task
 from runtime.outgoing import TaskId, Terms, check_id, check_queue, check_unique
 from runtime.redis import keys
+from runtime.task_state import TaskState
 
 
 class MemoryTaskQueue:
@@ -125,6 +127,25 @@ class MemoryTaskQueue:
         with anyio.move_on_after(timeout):
             return await self._broker.answer(task_id)
         raise ResultTimeoutError(task_id, timeout or 0.0)
+
+    async def get_task(self, task_id: str, *, queue: str | None = None) -> TaskState:  # noqa: ARG002 - all queues are known
+        """Tell where a task is; see `TaskQueue.get_task`."""
+        check_id(task_id)
+        await checkpoint()
+        return find_task(self._broker.store, task_id, anyio.current_time())
+
+    async def cancel(self, task_id: str) -> bool:
+        """Cancel a task; return False if it was answered before. See `TaskQueue.cancel`."""
+        check_id(task_id)
+        return await self._broker.cancel(task_id)
+
+    async def pause(self, queue: str) -> bool:
+        """Let no worker take from a queue any more; return whether that changed something."""
+        return await self._broker.pause(self._named(queue))
+
+    async def resume(self, queue: str) -> bool:
+        """Let workers take from a queue again; return whether that changed something."""
+        return await self._broker.resume(self._named(queue))
 
     def _named(self, queue: str | None) -> str:
         name = self._queue if queue is None else queue

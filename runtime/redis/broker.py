@@ -8,12 +8,14 @@ from typing import Final
 
 import anyio
 from attrs import field, frozen
+from attrs.validators import ge
 from loguru import logger
 from redis.exceptions import RedisError
 
 from actors import Member
 from runtime.errors import ConfigurationError, ServerRefusedError, ServerUnreachableError
 from runtime.loop_watch import LoopWatch, StallLimits
+from runtime.redis import scripts
 from runtime.redis.backoff import ReconnectBackoff
 from runtime.redis.connection import async_client, dialer, parse_url, sync_client
 from runtime.redis.failures import describe, is_final
@@ -37,11 +39,13 @@ class RedisSettings:
         connect_timeout: how long joining waits for a server that is out of reach; None for ever.
         lease: of the renewal.
         stall: when an event loop that doesn't turn is reported, and when its lease is given up.
+        dead_letters_kept: of a queue; more make room for newer ones.
     """
 
     connect_timeout: float | None = None
     lease: LeaseTiming = field(factory=LeaseTiming)
     stall: StallLimits = field(factory=StallLimits)
+    dead_letters_kept: int = field(default=scripts.DEAD_LETTERS_KEPT, validator=ge(1))
 
 
 class RedisBroker:
@@ -83,7 +87,7 @@ class RedisBroker:
         await self._wait_for_server()
         lease = Lease(self._settings.lease)
         lines = self._open_lines(member)
-        session = RedisSession(member, lines, lease)
+        session = RedisSession(member, lines, lease, self._settings.dead_letters_kept)
         watch = LoopWatch(self._settings.stall, member.running)
 
         def lapsed() -> None:

@@ -14,6 +14,9 @@ of one queue's keys would share a slot.
 | `{Q}:unique:<id>` | STRING | a task of this id was pushed | `unique_for` | push |
 | `{Q}:promoter` | STRING | the holder that looks at the delayed tasks | 1 s | promote |
 | `{Q}:dead` | STREAM | dead letters | never | settle, reclaim |
+| `{Q}:trimmed` | STRING | how many dead letters have made room | never | settle, reclaim |
+| `{Q}:paused` | STRING | workers take nothing; since when, ms by the server | never | pause |
+| `brain:cancelled` | ZSET | result key of a cancelled task → when | never | cancel, settle |
 | `brain:task:<id>:result` | STRING | the result's JSON | 3600 s | settle, reclaim |
 | `brain:worker:<id>:heartbeat` | STRING | the heartbeat's JSON | 60 s | heartbeat |
 """
@@ -25,10 +28,21 @@ MISSION_QUEUE: Final = "brain:mission_tasks"
 RESULTS_CHANNEL: Final = "brain:task_results"
 HEARTBEAT_PATTERN: Final = "brain:worker:*:heartbeat"
 
+CANCELLED: Final = "brain:cancelled"
+"""The marks of cancelled tasks whose bodies haven't been dropped yet, by `result(task_id)`.
+
+One key for all queues: who cancels a task knows its id and needn't know where it is.
+"""
+
 
 def result(task_id: str) -> str:
     """Return the key of a task's result, and the channel on which just that one is published."""
     return f"brain:task:{task_id}:result"
+
+
+def progress(task_id: str) -> str:
+    """Return the key of what the worker of a running task tells of it."""
+    return f"brain:task:{task_id}:progress"
 
 
 def heartbeat(worker_id: str) -> str:
@@ -59,6 +73,16 @@ def settled(queue: str, holder: str) -> str:
 def dead(queue: str) -> str:
     """Return the key of a queue's dead letters."""
     return f"{{{queue}}}:dead"
+
+
+def trimmed(queue: str) -> str:
+    """Return the key of how many dead letters of a queue made room for newer ones."""
+    return f"{{{queue}}}:trimmed"
+
+
+def paused(queue: str) -> str:
+    """Return the key that says that nothing is taken from a queue."""
+    return f"{{{queue}}}:paused"
 
 
 def delayed(queue: str) -> str:

@@ -31,6 +31,10 @@ _LOST: Final = (
 _pack: Final = cast("Callable[[tuple[str | bytes | int, ...]], bytes]", hiredis.pack_command)
 
 
+Words = tuple[str | bytes | int, ...]
+"""A command."""
+
+
 class FullServerError(RefusedError):
     """The server has reached its maxmemory and refuses plain writes; scripts may still write."""
 
@@ -69,13 +73,27 @@ class Line:
                 has passed that grows with each failure.
             RefusedError: the server replied with an error.
         """
-        return await self.blocking_call(self._timeout, *words)
+        (reply,) = await self.calls(self._timeout, words)
+        return reply
 
-    async def blocking_call(self, within: float, *words: str | bytes | int) -> Any:
-        """Do the same with a bound of its own, in seconds."""
+    async def calls(self, within: float, *commands: Words) -> list[Any]:
+        """Send commands in one write and return their replies.
+
+        The server executes each when the one before it has ended, so behind one that waits the
+        others say how things are after it.
+
+        Args:
+            within: bound of all of them, in seconds.
+            commands: the words of each.
+
+        Raises:
+            UnreachableError: as `call`.
+            RefusedError: the server replied to one of them with an error, the first that did; the
+                others were executed all the same.
+        """
         try:
             async with self._turn:
-                reply = await self._exchange(within, words)
+                replies = await self._exchange(within, commands)
         except NoScriptError:
             raise
         except _LOST as error:
@@ -94,9 +112,9 @@ class Line:
             if self._backoff.failures > 1:
                 logger.info("The Redis server at {} answers again", self._address)
             self._backoff.reset()
-        return reply
+        return replies
 
-    async def _exchange(self, within: float, words: tuple[str | bytes | int, ...]) -> Any:
+    async def _exchange(self, within: float, commands: tuple[Words, ...]) -> list[Any]:
         link = self._link
         if self._cut:
             raise ConnectionAbortedError("the server was given up")
@@ -106,8 +124,8 @@ class Line:
                 if not link.is_connected:
                     await link.connect()
                     await self.connected(link)
-                await link.send_packed_command(_pack(words))
-                return await link.read_response()
+                await link.send_packed_command(b"".join(map(_pack, commands)))
+                return await _replies(link, len(commands))
         except ResponseError as error:
             # An answer, so the connection is good; but one that says the server isn't.
             if isinstance(error, _LOST):
@@ -134,6 +152,20 @@ class Line:
     async def aclose(self) -> None:
         """Close the connection; what is under way on it fails."""
         await self._drop()
+
+
+async def _replies(link: Link, count: int) -> list[Any]:
+    """Read all replies; raise the first error among them when all are read."""
+    replies: list[Any] = []
+    refusal: ResponseError | None = None
+    for _ in range(count):
+        try:
+            replies.append(await link.read_response())
+        except ResponseError as error:
+            refusal = refusal or error
+    if refusal is not None:
+        raise refusal
+    return replies
 
 
 def _refusal(error: ResponseError) -> RefusedError:

@@ -8,19 +8,25 @@ from datetime import datetime
 from functools import cache
 from hashlib import sha1
 from importlib.resources import files
+from itertools import compress
 from math import ceil, inf
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 from attrs import frozen
 from redis.exceptions import NoScriptError
 
-from actors import Look, Promoted, Recovery, Settled, Settlement
+from actors import Look, Orders, Promoted, Recovery, Settled, Settlement, Taken
 from actors.settings import MAX_BATCH_BYTES
+from messages import DeadLetter
 from runtime.redis import keys
 
 Word = str | bytes | int
 Call = Callable[..., Awaitable[Any]]
 """Sends one command's words and returns its reply."""
+
+T = TypeVar("T")
+Work = Callable[[Call], Awaitable[T]]
+"""Makes calls and returns what came of them."""
 
 RESULT_EXPIRES: Final = 3600
 """Seconds; the contract's."""
@@ -31,7 +37,18 @@ SETTLED_EXPIRES: Final = 3600
 LEAD: Final = 1_000
 """Milliseconds for which a holder leads in looking at the delayed tasks."""
 
-_STATUSES: Final = {ord("D"): Settled.DONE, ord("S"): Settled.STALE, ord("F"): Settled.FAILED}
+MARK_KEPT: Final = 400 * 86_400 * 1_000
+"""Milliseconds; longer than a task can wait for its time, which is a year."""
+
+DEAD_LETTERS_KEPT: Final = 100_000
+"""Dead letters of a queue that are kept, unless it is said otherwise."""
+
+_STATUSES: Final = {
+    ord("D"): Settled.DONE,
+    ord("S"): Settled.STALE,
+    ord("C"): Settled.CANCELLED,
+    ord("F"): Settled.FAILED,
+}
 
 
 @frozen(eq=False)
@@ -60,51 +77,127 @@ async def run(call: Call, name: str, key_names: Sequence[Word], *arguments: Word
         return await call("EVAL", code.source, len(key_names), *key_names, *arguments)
 
 
-async def take(call: Call, queue: str, holder: str, limit: int) -> list[bytes]:
+async def take(call: Call, queue: str, holder: str, limit: int) -> Taken:
     """Take up to `limit` tasks that wait.
 
     Raises:
         LeaseLapsedError: the holder owns no lease.
     """
-    names = (queue, keys.inflight(queue, holder), keys.leases(queue))
-    taken: list[bytes] = await run(call, "take", names, holder, limit, MAX_BATCH_BYTES)
-    return taken
+    names = (
+        queue,
+        keys.inflight(queue, holder),
+        keys.leases(queue),
+        keys.CANCELLED,
+        keys.paused(queue),
+    )
+    reply: list[Any] = await run(call, "take", names, holder, limit, MAX_BATCH_BYTES)
+    return Taken(tuple(reply[1:]), bool(reply[0]))
 
 
-async def settle(
-    call: Call, queue: str, holder: str, number: int, batch: Sequence[Settlement]
-) -> tuple[list[Settled], str]:
-    """End held tasks; return what became of each, and the server's first refusal in words."""
+async def orders(call: Call, queues: Sequence[str], task_ids: Sequence[str]) -> Orders:
+    """Ask which of the queues are paused, and which of the tasks cancelled."""
+    names = (keys.CANCELLED, *map(keys.paused, queues))
+    paused, cancelled = await run(call, "orders", names, *map(keys.result, task_ids))
+    return Orders(
+        paused=frozenset(compress(queues, paused)),
+        cancelled=frozenset(compress(task_ids, cancelled)),
+    )
+
+
+async def cancel(call: Call, task_id: str, answer: bytes) -> int:
+    """Answer a task as cancelled and mark it.
+
+    Returns:
+        1 if that was done, 0 if the task was answered before, 2 if it was cancelled before.
+    """
+    names = (keys.result(task_id), keys.CANCELLED)
+    words = (answer, RESULT_EXPIRES, keys.RESULTS_CHANNEL, MARK_KEPT)
+    return int(await run(call, "cancel", names, *words))
+
+
+async def pause(call: Call, queue: str, *, on: bool) -> bool:
+    """Pause a queue, or let workers take from it again; return whether that changed something."""
+    word = "PAUSE" if on else "RESUME"
+    return bool(await run(call, "pause", (keys.paused(queue),), word))
+
+
+async def find(  # noqa: PLR0913, PLR0917 - where, what, and how much of it
+    call: Call, key: str, kind: str, text: str, first: int, last: int
+) -> list[Any]:
+    """Look for a text in the bodies of those ranks, which are negative, from the end.
+
+    Args:
+        call: sends one command's words.
+        key: where they lie.
+        kind: `LIST` or `ZSET`.
+        text: what is looked for; every body has an empty one.
+        first: rank of the first body to look at.
+        last: rank of the last.
+
+    Returns:
+        How many bodies were looked at; then those that have it, each followed by its score.
+    """
+    found: list[Any] = await run(call, "find", (key,), kind, text, first, last)
+    return found
+
+
+async def find_dead(call: Call, queue: str, task_id: str, start: str, count: int) -> list[bytes]:
+    """Look for a task in `count` dead letters, the newest first.
+
+    Returns:
+        The last entry that was looked at, or an empty text; then, if the task was found, its
+        entry's id, reason, error and time.
+    """
+    found: list[bytes] = await run(call, "find_dead", (keys.dead(queue),), task_id, start, count)
+    return found
+
+
+async def settle(  # noqa: PLR0913, PLR0917 - what is settled, whose, and a figure
+    call: Call,
+    queue: str,
+    holder: str,
+    number: int,
+    batch: Sequence[Settlement],
+    kept: int = DEAD_LETTERS_KEPT,
+) -> tuple[list[Settled], str, int]:
+    """End held tasks, and keep `kept` dead letters at most.
+
+    Returns:
+        What became of each, the server's first refusal in words, and how many dead letters made
+        room for newer ones.
+    """
     names: list[Word] = [
         keys.inflight(queue, holder),
         keys.settled(queue, holder),
         keys.dead(queue),
         keys.delayed(queue),
+        keys.CANCELLED,
+        keys.trimmed(queue),
     ]
-    words: list[Word] = [number, RESULT_EXPIRES, keys.RESULTS_CHANNEL, SETTLED_EXPIRES]
+    words: list[Word] = [number, RESULT_EXPIRES, keys.RESULTS_CHANNEL, SETTLED_EXPIRES, kept]
     for one in batch:
-        words.append(one.raw)
-        if one.delay is None:
-            _append_ending(names, words, one)
+        mark = "" if one.task_id is None else keys.result(one.task_id)
+        if one.delay is not None:
+            words += (one.raw, "D", mark, one.delay.body, *due(one.delay.after, one.delay.at))
+        elif one.dead is not None:
+            words.append(one.raw)
+            _append_letter(names, words, one, one.dead)
+        elif one.result is not None:
+            names.append(mark)
+            words += (one.raw, "A", one.result)
         else:
-            words += (-1, one.delay.body, *due(one.delay.after, one.delay.at))
-    statuses, refusal = await run(call, "settle", names, *words)
-    return [_STATUSES[status] for status in statuses], refusal.decode(errors="replace")
+            words += (one.raw, "X", mark)
+    statuses, refusal, trimmed = await run(call, "settle", names, *words)
+    return [_STATUSES[status] for status in statuses], refusal.decode(errors="replace"), trimmed
 
 
-def _append_ending(names: list[Word], words: list[Word], ending: Settlement) -> None:
-    if ending.dead is None:
-        words.append(0)
-    else:
-        fields = ending.dead.fields()
-        words.append(len(fields))
-        words.extend(fields)
-    if ending.task_id is None or ending.result is None:
-        words.append("0")
-    else:
+def _append_letter(
+    names: list[Word], words: list[Word], ending: Settlement, letter: DeadLetter
+) -> None:
+    fields = letter.fields()
+    words += ("L", len(fields), *fields, ending.result or "")
+    if ending.result is not None and ending.task_id is not None:
         names.append(keys.result(ending.task_id))
-        words.append("1")
-        words.append(ending.result)
 
 
 def due(after: float | None, at: datetime | None) -> tuple[str, int]:
@@ -155,7 +248,7 @@ async def requeue(call: Call, queue: str, items: Sequence[tuple[str, bytes, str 
         queue: whose dead letters.
         items: the entry's id, the body that goes to the queue, and the task's id if it has one.
     """
-    names: list[Word] = [keys.dead(queue), queue]
+    names: list[Word] = [keys.dead(queue), queue, keys.CANCELLED]
     words: list[Word] = []
     for entry, body, task_id in items:
         words += (entry, body, "0" if task_id is None else "1")
@@ -202,26 +295,36 @@ async def look(call: Call, queue: str) -> Look:
     )
 
 
-async def reclaim(
-    call: Call, queue: str, holder: str, pulse: str | None, recoveries: Sequence[Recovery]
-) -> int:
-    """Recover a dead holder's last tasks; return how many."""
+async def reclaim(  # noqa: PLR0913, PLR0917 - what is recovered, whose, and a figure
+    call: Call,
+    queue: str,
+    holder: str,
+    pulse: str | None,
+    recoveries: Sequence[Recovery],
+    kept: int = DEAD_LETTERS_KEPT,
+) -> tuple[int, int]:
+    """Recover a dead holder's last tasks, and keep `kept` dead letters at most.
+
+    Returns:
+        How many were recovered, and how many dead letters made room for newer ones.
+    """
     names: list[Word] = [
         queue,
         keys.inflight(queue, holder),
         keys.leases(queue),
         keys.dead(queue),
+        keys.CANCELLED,
+        keys.trimmed(queue),
     ]
-    words: list[Word] = [holder, pulse or "", RESULT_EXPIRES, keys.RESULTS_CHANNEL]
+    words: list[Word] = [holder, pulse or "", RESULT_EXPIRES, keys.RESULTS_CHANNEL, kept]
     for one in recoveries:
         words.append(one.raw)
-        if one.bury is not None:
-            words.append("B")
-            _append_ending(names, words, one.bury)
+        if one.bury is not None and one.bury.dead is not None:
+            _append_letter(names, words, one.bury, one.bury.dead)
         else:
-            words.extend(("Q", one.raw if one.requeue is None else one.requeue))
-    count: int = await run(call, "reclaim", names, *words)
-    return count
+            words += ("Q", one.raw if one.requeue is None else one.requeue)
+    recovered, trimmed = await run(call, "reclaim", names, *words)
+    return recovered, trimmed
 
 
 async def forget(call: Call, queue: str, holder: str) -> bool:

@@ -15,10 +15,12 @@ from actors import (
     BrokerError,
     Look,
     Member,
+    Orders,
     Promoted,
     Recovery,
     Settled,
     Settlement,
+    Taken,
     UnreachableError,
 )
 from runtime.redis import keys, scripts
@@ -59,12 +61,17 @@ class RedisSession:
         member: whose session it is.
         lines: its connections.
         lease: what is known of its lease.
+        kept: dead letters of a queue that are kept; more make room for newer ones.
     """
 
-    def __init__(self, member: Member, lines: Lines, lease: Lease) -> None:
+    def __init__(
+        self, member: Member, lines: Lines, lease: Lease, kept: int = scripts.DEAD_LETTERS_KEPT
+    ) -> None:
         self._member = member
         self._lines = lines
         self._lease = lease
+        self._kept = kept
+        self._trimmings = 0
         self._verified = 0
         self._seen = 0
         self._lapsed = anyio.Event()
@@ -97,29 +104,29 @@ class RedisSession:
         # A lapse that came during the comparison needs another.
         self._verified = self._seen
 
-    async def take(self, queue: str, limit: int) -> list[bytes]:
+    async def take(self, queue: str, limit: int) -> Taken:
         """Take up to `limit` tasks that wait now."""
         return await scripts.take(self._lines.take.call, queue, self._member.holder, limit)
 
-    async def wait(self, queues: Sequence[str]) -> list[tuple[str, bytes]]:
+    async def wait(self, queues: Sequence[str]) -> list[tuple[str, Taken]]:
         """Wait for a task on any of the queues, and take it.
 
         On several queues each may bring one. Raises only if none did.
         """
         if len(queues) == 1:
-            raw = await self._wait_one(queues[0])
-            return [] if raw is None else [(queues[0], raw)]
-        taken: list[tuple[str, bytes]] = []
+            found = await self._wait_one(queues[0])
+            return [(queues[0], found)] if found.raws else []
+        taken: list[tuple[str, Taken]] = []
         failures: list[BrokerError] = []
 
         async def wait_one(queue: str) -> None:
             try:
-                raw = await self._wait_one(queue)
+                found = await self._wait_one(queue)
             except BrokerError as error:
                 failures.append(error)
             else:
-                if raw is not None:
-                    taken.append((queue, raw))
+                if found.raws:
+                    taken.append((queue, found))
             if self._pending:
                 self.wake()
 
@@ -130,27 +137,29 @@ class RedisSession:
             raise failures[0]
         return taken
 
-    async def _wait_one(self, queue: str) -> bytes | None:
+    async def _wait_one(self, queue: str) -> Taken:
         inflight = keys.inflight(queue, self._member.holder)
         self._pending.add(queue)
         if self._woken:
             self._wake.set()
         try:
-            raw: bytes | None = await self._lines.waits[queue].blocking_call(
-                _BLOCK + _BLOCK_SLACK, "BLMOVE", queue, inflight, "LEFT", "RIGHT", str(_BLOCK)
+            raw, marked = await self._lines.waits[queue].calls(
+                _BLOCK + _BLOCK_SLACK,
+                ("BLMOVE", queue, inflight, "LEFT", "RIGHT", str(_BLOCK)),
+                # After the wait, so that what was cancelled during it isn't missed.
+                ("EXISTS", keys.CANCELLED),
             )
         except FullServerError:
             # A full server: scripts may still write, so tasks drain.
             taken = await self.take(queue, 1)
-            if taken:
-                return taken[0]
-            await anyio.sleep(_FULL_POLL)
-            return None
+            if not taken.raws:
+                await anyio.sleep(_FULL_POLL)
+            return taken
         finally:
             self._pending.discard(queue)
             if not self._pending:
                 self._woken = False
-        return raw
+        return Taken() if raw is None else Taken((raw,), bool(marked))
 
     def wake(self) -> None:
         """Make a wait, under way or about to begin, return soon."""
@@ -175,6 +184,10 @@ class RedisSession:
         except BrokerError as error:
             logger.debug("Unblocking a wait failed, it ends by itself: {}", error)
 
+    async def orders(self, queues: Sequence[str], task_ids: Sequence[str]) -> Orders:
+        """Ask which of the queues are paused, and which of the tasks cancelled."""
+        return await scripts.orders(self._lines.rest.call, queues, task_ids)
+
     async def held(self, queue: str) -> list[bytes]:
         """Read what this worker holds."""
         return await scripts.held(self._lines.take.call, queue, self._member.holder)
@@ -189,11 +202,12 @@ class RedisSession:
         number = self._batches[queue]
         while True:
             try:
-                statuses, refusal = await scripts.settle(
-                    self._lines.settle.call, queue, self._member.holder, number, batch
+                statuses, refusal, trimmed = await scripts.settle(
+                    self._lines.settle.call, queue, self._member.holder, number, batch, self._kept
                 )
             except UnreachableError:
                 continue
+            self._note_trimmed(queue, trimmed)
             if refusal:
                 logger.warning("The server refused a part of settling: {}", refusal)
             return statuses
@@ -223,7 +237,25 @@ class RedisSession:
         self, queue: str, holder: str, pulse: str | None, recoveries: Sequence[Recovery]
     ) -> int:
         """Recover a dead holder's last tasks."""
-        return await scripts.reclaim(self._lines.rest.call, queue, holder, pulse, recoveries)
+        call = self._lines.rest.call
+        recovered, trimmed = await scripts.reclaim(
+            call, queue, holder, pulse, recoveries, self._kept
+        )
+        self._note_trimmed(queue, trimmed)
+        return recovered
+
+    def _note_trimmed(self, queue: str, count: int) -> None:
+        """Say the 1st, 2nd, 4th, 8th … time that dead letters made room for newer ones."""
+        if not count:
+            return
+        self._trimmings += 1
+        if self._trimmings & (self._trimmings - 1) == 0:
+            logger.warning(
+                "The oldest {} dead letters of {} made room for newer ones: {} are kept",
+                count,
+                queue,
+                self._kept,
+            )
 
     async def forget(self, queue: str, holder: str) -> None:
         """Drop a holder that owns neither a lease nor a task."""

@@ -8,7 +8,17 @@ import anyio
 from anyio.lowlevel import checkpoint
 from attrs import define, field
 
-from actors import Look, Member, Promoted, Recovery, Settled, Settlement, UnreachableError
+from actors import (
+    Look,
+    Member,
+    Orders,
+    Promoted,
+    Recovery,
+    Settled,
+    Settlement,
+    Taken,
+    UnreachableError,
+)
 from runtime.memory import MemoryBroker
 from runtime.memory.session import MemorySession
 
@@ -120,11 +130,14 @@ class FaultySession:
                 self.inner._batches[queue] = number
                 await anyio.sleep(0.05)
 
-    async def take(self, queue: str, limit: int) -> list[bytes]:
+    async def take(self, queue: str, limit: int) -> Taken:
         return await self._call("take", self.inner.take, queue, limit)
 
-    async def wait(self, queues: Sequence[str]) -> list[tuple[str, bytes]]:
+    async def wait(self, queues: Sequence[str]) -> list[tuple[str, Taken]]:
         return await self._call("wait", self.inner.wait, queues)
+
+    async def orders(self, queues: Sequence[str], task_ids: Sequence[str]) -> Orders:
+        return await self._call("orders", self.inner.orders, queues, task_ids)
 
     async def held(self, queue: str) -> list[bytes]:
         return await self._call("held", self.inner.held, queue)

@@ -39,8 +39,9 @@ class Fault:
 
     Attributes:
         at: when, in seconds.
-        kind: `kill`, `ambush` (killed in the middle of a call), `freeze` or `stop`.
-        place: which worker, as a number that is taken modulo those that live.
+        kind: `kill`, `ambush` (killed in the middle of a call), `freeze`, `stop`; or `cancel` a
+            task, `pause` a queue for a while.
+        place: which worker, task or queue, as a number that is taken modulo those that there are.
         value: for how many seconds it is frozen or how many it has to stop; which call it dies in.
     """
 
@@ -141,6 +142,7 @@ class Simulation:
         runs: task id → its runs.
         stops: worker id → when it was asked to stop.
         killed: ids of killed workers.
+        cancelled: task id → when it was cancelled, of those whose answer that is.
         living: workers that run.
         crashes: what came out of workers that nobody killed.
         over: whether those who end aren't replaced any more.
@@ -155,6 +157,7 @@ class Simulation:
     runs: defaultdict[str, list[Run]] = field(factory=lambda: defaultdict(list))
     stops: dict[str, float] = field(factory=dict)
     killed: set[str] = field(factory=set)
+    cancelled: dict[str, float] = field(factory=dict)
     living: dict[str, Worker] = field(factory=dict)
     crashes: list[BaseException] = field(factory=list)
     over: bool = False
@@ -253,6 +256,12 @@ class Simulation:
             await self.broker.push(QUEUES[number % 2], "work", payload, f"t{number:03}")
 
     def strike(self, world: anyio.abc.TaskGroup, fault: Fault) -> None:
+        if fault.kind == "cancel":
+            world.start_soon(self.cancel, f"t{fault.place * 7 % len(self.plan.tasks):03}")
+            return
+        if fault.kind == "pause":
+            world.start_soon(self.pause, QUEUES[fault.place % 2], fault.value)
+            return
         if not self.living:
             return
         worker_id = list(self.living)[fault.place % len(self.living)]
@@ -269,6 +278,19 @@ class Simulation:
             case "stop":
                 self.stops.setdefault(worker_id, anyio.current_time())
                 self.living[worker_id].request_stop(fault.value)
+
+    async def cancel(self, task_id: str) -> None:
+        """Cancel a task, wherever it is, even before it is pushed."""
+        at = anyio.current_time()
+        self.note("cancel", task_id)
+        if await self.broker.cancel(task_id):
+            self.cancelled.setdefault(task_id, at)
+
+    async def pause(self, queue: str, seconds: float) -> None:
+        self.note("pause", queue)
+        await self.broker.pause(queue)
+        await anyio.sleep(seconds)
+        await self.broker.resume(queue)
 
     async def thaw(self, network: Network, after: float) -> None:
         await anyio.sleep(after)

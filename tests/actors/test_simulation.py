@@ -14,7 +14,9 @@ from tests.actors.simulation import CHAOS, Fault, Plan, Simulation, simulate
 faults = st.builds(
     Fault,
     at=st.floats(0, CHAOS - 1),
-    kind=st.sampled_from(["kill", "ambush", "freeze", "freeze", "stop"]),
+    kind=st.sampled_from(
+        ["kill", "ambush", "freeze", "freeze", "stop", "cancel", "cancel", "pause"]
+    ),
     place=st.integers(0, 3),
     value=st.floats(0, 12),
 )
@@ -55,10 +57,14 @@ def check(world: Simulation) -> None:
     letters = [letter for queue in ("a", "b") for letter in store.queue(queue).dead]
     poisoned = {one.task_id for one in letters if one.reason is Reason.POISON_PILL}
     failed = {task_id for task_id, seconds in pushed.items() if seconds < 0}
-    assert {one.task_id for one in letters} - poisoned == failed - poisoned
+    assert {one.task_id for one in letters} - poisoned == failed - poisoned - set(world.cancelled)
+    assert not store.cancelled, "a mark without a body"
     for task_id, message in world.published():
         answer = json.loads(message)
         seconds = pushed[task_id]
+        if task_id in world.cancelled:
+            assert answer["result"]["error_type"] == "Cancelled"
+            continue
         # I7: no release and no death counted as an attempt; three deaths make a poison pill.
         assert answer["attempt"] == 2 if seconds < 0 and task_id not in poisoned else 1
         if task_id in poisoned:
@@ -73,6 +79,9 @@ def check(world: Simulation) -> None:
         # I5: nothing is run again while those who ran it lived and could be reached.
         for run in runs[:-1]:
             assert world.doubtful(run.worker_id), (task_id, runs)
+        # What was taken before it was cancelled may begin until its worker looks again.
+        for run in runs:
+            assert run.at <= world.cancelled.get(task_id, run.at) + 5, (task_id, run)
         # I6: nothing begins on a worker that was asked to stop.
         for run in runs:
             assert run.at <= world.stops.get(run.worker_id, run.at), (task_id, run)

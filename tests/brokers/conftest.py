@@ -9,7 +9,7 @@ from trio.testing import MockClock
 
 from actors import Broker, Member
 from runtime.memory import MemoryBroker
-from runtime.redis.broker import RedisBroker
+from runtime.redis.broker import RedisBroker, RedisSettings
 from tests.brokers.sides import MemorySide, Names, QueueView, RealSide, Snapshot
 from tests.servers import Valkey
 
@@ -24,11 +24,13 @@ class Rig:
         broker: through which members join.
         side: looks at what it keeps, and plays other workers.
         names: what may occur.
+        url: of the server, if there is one.
     """
 
     broker: Broker
     side: MemorySide | RealSide
     names: Names
+    url: str | None = None
 
     def member(
         self, holder: str = "w#1", slots: int = 2, queues: tuple[str, ...] = ("q",)
@@ -56,6 +58,14 @@ class Rig:
             self.side.push("q", raw)
             self.side.move("q", holder)
         return f"7 {slots}"
+
+    def bounded(self, kept: int) -> Broker:
+        """Return a broker of the same tasks that keeps so many dead letters of a queue."""
+        if isinstance(self.broker, MemoryBroker):
+            self.broker.store.dead_letters_kept = kept
+            return self.broker
+        assert self.url is not None
+        return RedisBroker(self.url, RedisSettings(dead_letters_kept=kept))
 
     def seen(self) -> Snapshot:
         """Return all that the broker keeps."""
@@ -96,6 +106,6 @@ def real_rig(server: Valkey, names: Names) -> Iterator[Rig]:
     server.reset()
     side = RealSide(server, names)
     try:
-        yield Rig(RedisBroker(server.unix_url), side, names)
+        yield Rig(RedisBroker(server.unix_url), side, names, server.unix_url)
     finally:
         side.close()

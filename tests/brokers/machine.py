@@ -12,6 +12,7 @@ from hypothesis.stateful import (
     rule,
 )
 
+from actors import Settlement
 from actors.recovery import plan_recovery
 from tests.brokers import model
 from tests.brokers.model import Batch, Ledger, Life, Worker
@@ -127,6 +128,32 @@ class SideBySide(RuleBasedStateMachine):
     def push(self, queue: str, numbers: list[int]) -> None:
         for body in numbers:
             self.pair.push(queue, model.BODIES[body])
+
+    @rule(task_id=st.sampled_from(model.TASK_IDS), fault=faults)
+    def cancel(self, task_id: str, fault: int) -> None:
+        self.marks += 1
+        self.pair.cancel(task_id, f"somebody {self.marks}", fault)
+
+    @rule(queue=queues, on=st.booleans())
+    def pause(self, queue: str, *, on: bool) -> None:
+        self.pair.both("pause", queue, on)
+        assert self.pair.both("orders", QUEUES, model.TASK_IDS).paused.isdisjoint({queue}) is not on
+
+    @anyone(Life.ALIVE)
+    @rule(number=number, queue=queues, fault=faults)
+    def drop(self, number: int, queue: str, fault: int) -> None:
+        """Let a worker drop those of its tasks that were cancelled."""
+        worker = self.one(number, ALIVE)
+        cancelled = self.pair.both("orders", (), model.TASK_IDS).cancelled
+        found = {}
+        for raw in worker.known[queue]:
+            if model.readable_id(raw) in cancelled:
+                found.setdefault(model.readable_id(raw), raw)
+        batch = [Settlement(raw, task_id, None) for task_id, raw in found.items()]
+        words = (queue, worker.holder, worker.number + 1, batch)
+        worker.number, _ = self.pair.settle(*words, fault)
+        for raw in found.values():
+            worker.known[queue].remove(raw)
 
     @precondition(lambda self: len(self.workers) < _MOST_WORKERS)
     @rule(slots=st.integers(1, 3), fault=faults)
@@ -300,6 +327,7 @@ class SideBySide(RuleBasedStateMachine):
                 plan = plan_recovery(raws, slots, "janitor", self.surroundings)
                 self.pair.reclaim(queue, holder, seen.leases.get(holder), plan)
             self.pair.both("renew", queue, last.holder, 1, 1)
+            self.pair.both("pause", queue, False)
             self.pair.promote(queue, last.holder, 1000)
             taken = self.pair.take(queue, last.holder, 1000, 0)
             assert isinstance(taken, list)

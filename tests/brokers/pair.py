@@ -7,6 +7,7 @@ from typing import Any
 from attrs import asdict
 
 from actors import LeaseLapsedError, Recovery, RefusedError, Settled, Settlement
+from tests.brokers import model
 from tests.brokers.faults import MARK, injecting
 from tests.brokers.model import Ledger
 from tests.brokers.sides import MemorySide, RealSide
@@ -56,11 +57,13 @@ class Pair:
         before = self.waiting(queue)
         if not fault:
             taken = self.both("take", queue, holder, limit)
-            expected = before[:limit]
+            expected = before[: 0 if self.paused(queue) else limit]
         else:
             taken = self._faulty(fault, "take", queue, holder, limit)
             if taken is RefusedError:
                 return taken
+            if self.paused(queue):
+                limit = 0
             # An error keeps what was moved before it: then fewer came.
             limit = len(taken) if isinstance(taken, list) else limit
             assert outcome(self.memory.take, queue, holder, limit) == taken
@@ -89,6 +92,18 @@ class Pair:
         # An empty batch too: the fault may have kept the number from being noted.
         refused = [one for one, status in pairs if status is Settled.FAILED]
         return self.settle(queue, holder, number + 1, refused)[0], statuses
+
+    def cancel(self, task_id: str, mark: str, fault: int = 0) -> int | Refusal:
+        """Cancel a task; an error has changed nothing, and it is done again."""
+        words = (task_id, model.answer_of(task_id, mark))
+        if fault:
+            answer = self._faulty(fault, "cancel", *words)
+            if answer is not RefusedError:
+                assert self.memory.cancel(*words) == answer
+                self._forgive_unheard()
+                return answer
+            self.ledger.check(self.real.snapshot())
+        return self.both("cancel", *words)
 
     def promote(self, queue: str, holder: str, limit: int, fault: int = 0) -> None:
         """Move what is due; after an error the rest of it, up to all."""
@@ -146,6 +161,10 @@ class Pair:
         assert self.waiting(queue) == back + waiting, "I3"
         return count
 
+    def paused(self, queue: str) -> bool:
+        """Say whether nothing is to be taken from a queue."""
+        return bool(self.memory.store.queue(queue).paused)
+
     def waiting(self, queue: str) -> list[bytes]:
         """Return the tasks of a queue, the head first."""
         return list(self.real.wire.call("LRANGE", queue, 0, -1))
@@ -160,7 +179,7 @@ class Pair:
         for one, status in zip(batch, statuses, strict=True):
             if status is Settled.DONE and one.delay is not None:
                 self.ledger.delay(one.raw, one.delay.body)
-            elif status is Settled.DONE:
+            elif status in {Settled.DONE, Settled.CANCELLED}:
                 self.ledger.end(one.raw)
 
     def _note_recovered(self, plan: Sequence[Recovery], count: int) -> None:

@@ -10,7 +10,7 @@ from typing import Any, Final, TypeVar
 from attrs import field, frozen
 from redis.exceptions import NoScriptError, ResponseError
 
-from actors import LeaseLapsedError, Look, Recovery, RefusedError, Settled, Settlement
+from actors import LeaseLapsedError, Look, Orders, Recovery, RefusedError, Settled, Settlement
 from runtime.memory import MemoryStore
 from runtime.redis import keys, scripts
 from tests.brokers.wire import Wire
@@ -29,6 +29,8 @@ class QueueView:
     holders: frozenset[str]
     dead: tuple[tuple[bytes, ...], ...]
     delayed: frozenset[bytes] = frozenset()
+    paused: bool = False
+    trimmed: int = 0
 
 
 @frozen
@@ -39,6 +41,8 @@ class Snapshot:
     results: dict[str, bytes]
     heartbeats: dict[str, bytes]
     published: tuple[tuple[str, bytes], ...]
+    cancelled: frozenset[str] = frozenset()
+    """The ids of marked tasks."""
 
 
 @frozen
@@ -95,7 +99,16 @@ class RealSide:
         return drive(self.call("BLMOVE", queue, inflight, "LEFT", "RIGHT", "0.001"))
 
     def take(self, queue: str, holder: str, limit: int) -> list[bytes]:
-        return drive(scripts.take(self.call, queue, holder, limit))
+        return list(drive(scripts.take(self.call, queue, holder, limit)).raws)
+
+    def orders(self, queues: Sequence[str], task_ids: Sequence[str]) -> Orders:
+        return drive(scripts.orders(self.call, queues, task_ids))
+
+    def cancel(self, task_id: str, answer: bytes) -> int:
+        return drive(scripts.cancel(self.call, task_id, answer))
+
+    def pause(self, queue: str, on: bool) -> bool:  # noqa: FBT001 - called by name
+        return drive(scripts.pause(self.call, queue, on=on))
 
     def settle(
         self, queue: str, holder: str, number: int, batch: Sequence[Settlement]
@@ -117,7 +130,7 @@ class RealSide:
     def reclaim(
         self, queue: str, holder: str, pulse: str | None, recoveries: Sequence[Recovery]
     ) -> int:
-        return drive(scripts.reclaim(self.call, queue, holder, pulse, recoveries))
+        return drive(scripts.reclaim(self.call, queue, holder, pulse, recoveries))[0]
 
     def promote(self, queue: str, holder: str, limit: int) -> tuple[bool, int]:
         # Another holder's lead lapses by time, which the other side doesn't see pass.
@@ -164,9 +177,12 @@ class RealSide:
             commands.append(("ZRANGE", keys.holders(queue), 0, -1))
             commands.append(("XRANGE", keys.dead(queue), "-", "+"))
             commands.append(("ZRANGE", keys.delayed(queue), 0, -1))
+            commands.append(("EXISTS", keys.paused(queue)))
+            commands.append(("GET", keys.trimmed(queue)))
             commands += [("LRANGE", keys.inflight(queue, one), 0, -1) for one in names.holders]
         commands += [("GET", keys.result(task_id)) for task_id in names.task_ids]
         commands += [("GET", keys.heartbeat(worker_id)) for worker_id in names.worker_ids]
+        commands.append(("ZRANGE", keys.CANCELLED, 0, -1))
         replies = iter(self.wire.calls(commands))
         self._check_keys(next(replies))
         return Snapshot(
@@ -174,10 +190,11 @@ class RealSide:
             results=_present(names.task_ids, replies),
             heartbeats=_present(names.worker_ids, replies),
             published=self.published(),
+            cancelled=self._cancelled(next(replies)),
         )
 
     def _queue(self, replies: Any) -> QueueView:
-        waiting, leases, holders, dead, delayed = (next(replies) for _ in range(5))
+        waiting, leases, holders, dead, delayed, paused, trimmed = (next(replies) for _ in range(7))
         inflight = {holder: tuple(next(replies)) for holder in self._names.holders}
         return QueueView(
             waiting=tuple(waiting),
@@ -189,7 +206,13 @@ class RealSide:
             holders=frozenset(holder.decode() for holder in holders),
             dead=tuple(tuple(fields) for _, fields in dead),
             delayed=frozenset(delayed),
+            paused=bool(paused),
+            trimmed=int(trimmed or 0),
         )
+
+    def _cancelled(self, marks: Iterable[bytes]) -> frozenset[str]:
+        ids = {keys.result(task_id): task_id for task_id in self._names.task_ids}
+        return frozenset(ids[mark.decode()] for mark in marks)
 
     def _check_keys(self, found: Iterable[bytes]) -> None:
         names = self._names
@@ -198,6 +221,7 @@ class RealSide:
         for queue in names.queues:
             known |= {queue, keys.leases(queue), keys.holders(queue), keys.dead(queue)}
             known |= {keys.delayed(queue), keys.promoter(queue)}
+            known |= {keys.paused(queue), keys.trimmed(queue), keys.CANCELLED}
             for holder in names.holders:
                 known |= {keys.inflight(queue, holder), keys.settled(queue, holder)}
         leaked = {key.decode() for key in found} - known
@@ -220,12 +244,21 @@ class MemorySide:
         self.store = store or MemoryStore(lambda: _LATER)
         self.push = self.store.push
         self.move = self.store.move
-        self.take = self.store.take
+        self.orders = self.store.orders
         self.release = self.store.release
         self.held = self.store.held
         self.look = self.store.look
         self.forget = self.store.forget
         self.leave = self.store.leave
+
+    def take(self, queue: str, holder: str, limit: int) -> list[bytes]:
+        return list(self.store.take(queue, holder, limit).raws)
+
+    def cancel(self, task_id: str, answer: bytes) -> int:
+        return self.store.cancel(task_id, answer, 0.0)
+
+    def pause(self, queue: str, on: bool) -> bool:  # noqa: FBT001 - called by name
+        return self.store.pause(queue, 0.0, on=on)
 
     def settle(
         self, queue: str, holder: str, number: int, batch: Sequence[Settlement]
@@ -268,6 +301,7 @@ class MemorySide:
             results={task_id: one.value for task_id, one in store.results.items()},
             heartbeats={worker_id: one.value for worker_id, one in store.heartbeats.items()},
             published=tuple(store.published),
+            cancelled=frozenset(store.cancelled),
         )
 
     def _queue(self, queue: str) -> QueueView:
@@ -281,4 +315,6 @@ class MemorySide:
                 (b"task", one.raw, *(word.encode() for word in one.fields())) for one in state.dead
             ),
             delayed=frozenset(state.delayed),
+            paused=bool(state.paused),
+            trimmed=state.trimmed[0],
         )

@@ -5,7 +5,7 @@ from collections.abc import Callable
 import anyio
 import pytest
 
-from actors import LeaseLapsedError, Settled, Settlement
+from actors import LeaseLapsedError, Settled, Settlement, Taken
 from messages import DeadLetter, Reason
 from runtime.redis import keys
 from tests.brokers.conftest import Rig
@@ -27,6 +27,11 @@ def put_away(raw: bytes, task_id: str | None) -> Settlement:
     letter = DeadLetter(raw, Reason.REJECTED, "no", "w", NOON, task_id)
     answer = f'{{"task_id": "{task_id}"}}'.encode() if task_id else None
     return Settlement(raw, task_id, answer, letter)
+
+
+def taken_of(found: Taken) -> list[bytes]:
+    """Return the bodies that were taken."""
+    return list(found.raws)
 
 
 async def until(predicate: Callable[[], bool]) -> None:
@@ -62,10 +67,10 @@ async def test_tasks_are_taken_in_order_up_to_the_limit(rig: Rig) -> None:
     """The oldest come first, no more than asked for, and lie in the inflight list in order (I3)."""
     await rig.push(*RAWS[:5])
     async with rig.broker.join(rig.member()) as session:
-        assert await session.take("q", 2) == RAWS[:2]
-        assert await session.take("q", 0) == []
-        assert await session.take("q", 9) == RAWS[2:5]
-        assert await session.take("q", 9) == []
+        assert taken_of(await session.take("q", 2)) == RAWS[:2]
+        assert taken_of(await session.take("q", 0)) == []
+        assert taken_of(await session.take("q", 9)) == RAWS[2:5]
+        assert taken_of(await session.take("q", 9)) == []
         assert await session.held("q") == RAWS[:5]
         await session.release("q", RAWS[:5])
 
@@ -75,7 +80,7 @@ async def test_a_take_ends_at_8_mib(rig: Rig) -> None:
     big = [bytes([65 + number]) * 3 * 2**20 for number in range(4)]
     await rig.push(*big)
     async with rig.broker.join(rig.member()) as session:
-        assert await session.take("q", 4) == big[:3]
+        assert taken_of(await session.take("q", 4)) == big[:3]
         await session.release("q", big[:3])
 
 
@@ -83,10 +88,10 @@ async def test_a_wait_brings_what_is_pushed(rig: Rig) -> None:
     """A waiting member gets the task and holds it; the queue stays empty."""
     async with rig.broker.join(rig.member()) as session, anyio.create_task_group() as tasks:
         tasks.start_soon(rig.push, RAWS[0])
-        taken: list[tuple[str, bytes]] = []
+        taken: list[tuple[str, Taken]] = []
         while not taken:
             taken = await session.wait(["q"])
-        assert taken == [("q", RAWS[0])]
+        assert taken == [("q", Taken((RAWS[0],)))]
         assert await session.held("q") == RAWS[:1]
         assert rig.view().waiting == ()
 
@@ -95,7 +100,7 @@ async def test_a_wait_on_several_queues_brings_from_any(rig: Rig) -> None:
     """One wait serves all queues of the member."""
     await rig.push(RAWS[0], queue="p")
     async with rig.broker.join(rig.member(queues=("q", "p"))) as session:
-        assert await session.wait(["q", "p"]) == [("p", RAWS[0])]
+        assert await session.wait(["q", "p"]) == [("p", Taken((RAWS[0],)))]
 
 
 async def test_a_wake_before_a_wait_ends_it(rig: Rig) -> None:
@@ -118,7 +123,7 @@ async def test_a_wake_ends_a_wait_under_way(rig: Rig) -> None:
         waiting.set()
         assert await session.wait(["q"]) == []
         await rig.push(RAWS[0])
-        assert await session.wait(["q"]) == [("q", RAWS[0])]
+        assert await session.wait(["q"]) == [("q", Taken((RAWS[0],)))]
 
 
 async def test_an_answer_is_stored_and_published(rig: Rig) -> None:
@@ -139,7 +144,7 @@ async def test_a_rejection_writes_a_dead_letter(rig: Rig) -> None:
     """A dead letter holds the very bytes; who has an id is answered, who has none isn't."""
     await rig.push(RAWS[0], b"\xff\x00no task")
     async with rig.broker.join(rig.member()) as session:
-        first, second = await session.take("q", 2)
+        first, second = taken_of(await session.take("q", 2))
         batch = [put_away(first, "t0"), put_away(second, None)]
         assert await session.settle("q", batch) == [Settled.DONE] * 2
     assert [one[:4] for one in rig.view().dead] == [
@@ -227,7 +232,7 @@ async def test_a_lost_lease_is_noticed(rig: Rig) -> None:
         assert not session.fresh()
         session.verified()
         assert session.fresh()
-        assert await session.take("q", 1) == [RAWS[0]]
+        assert taken_of(await session.take("q", 1)) == [RAWS[0]]
         await session.release("q", [RAWS[0]])
 
 

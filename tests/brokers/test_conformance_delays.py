@@ -4,7 +4,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from actors import Delay, Settled, Settlement
+from actors import Delay, Settled, Settlement, Taken
 from tests.brokers.conftest import Rig
 from tests.brokers.test_conformance import RAWS
 
@@ -42,7 +42,7 @@ async def test_a_waiting_member_gets_what_is_promoted(rig: Rig) -> None:
         await session.take("q", 1)
         await session.settle("q", [later(0, after=0)])
         await session.promote("q", 10)
-        assert await session.wait(["q"]) == [("q", BODIES[0])]
+        assert await session.wait(["q"]) == [("q", Taken((BODIES[0],)))]
         await session.release("q", [BODIES[0]])
 
 

@@ -10,7 +10,7 @@ from typing import Final
 
 import pytest
 
-from actors import RefusedError
+from actors import RefusedError, Settlement
 from actors.recovery import plan_recovery
 from tests.brokers import model
 from tests.brokers.faults import injecting
@@ -69,6 +69,39 @@ def settle_delayed(pair: Pair, fault: int) -> None:
     pair.settle("q", HOLDER, 1, batch, fault)
 
 
+def settle_cancelled(pair: Pair, fault: int) -> None:
+    """All ways in which a task can end, once it was cancelled."""
+    raws = [*holding(pair)[:3], model.task("c", 1), model.task("d", 1)]
+    pair.push("q", raws[4])
+    assert pair.take("q", HOLDER, 2, 0) == raws[3:]
+    for task_id in "abcd":
+        pair.cancel(task_id, "somebody")
+    batch = [
+        model.ending(raw, f"w {place}", reject=place == 1, delay=7 if place == 3 else None)
+        for place, raw in enumerate(raws[:4])
+    ]
+    batch.append(Settlement(raws[4], "d", None))
+    pair.settle("q", HOLDER, 1, batch, fault)
+    assert pair.real.snapshot().cancelled == frozenset()
+
+
+def cancel(pair: Pair, fault: int) -> None:
+    holding(pair)
+    assert pair.cancel("a", "somebody", fault) == 1
+    assert pair.cancel("a", "somebody else") == 2
+
+
+def reclaim_cancelled(pair: Pair, fault: int) -> None:
+    raws = holding(pair)[:2]
+    for task_id in "ab":
+        pair.cancel(task_id, "somebody")
+    pair.release("q", HOLDER, [*BODIES[2:]], 0)
+    plan = [plan_recovery([raw], 1, "janitor", model.surroundings())[0] for raw in raws]
+    assert pair.reclaim("q", HOLDER, "1 4", plan, fault) == len(raws)
+    # What is to be buried is dropped, and what comes back is dropped when it is taken.
+    assert pair.real.snapshot().cancelled == {"a"}
+
+
 def promote(pair: Pair, fault: int) -> None:
     settle_delayed(pair, 0)
     pair.promote("q", HOLDER, 1000, fault)
@@ -121,12 +154,15 @@ def stop_beating(pair: Pair, fault: int) -> None:
 
 # How many calls each makes, so that a fault at each of them is known to have come.
 CALLS: Final = {
-    take: 4,
-    settle: 22,
-    settle_delayed: 22,
+    take: 6,
+    settle: 24,
+    settle_cancelled: 23,
+    settle_delayed: 24,
+    cancel: 8,
+    reclaim_cancelled: 10,
     promote: 9,
     release: 13,
-    reclaim: 19,
+    reclaim: 21,
     renew: 4,
     renew_again: 4,
     leave: 4,

@@ -34,7 +34,7 @@ async def test_a_killed_member_leaves_all_behind() -> None:
 
     async def live() -> None:
         async with broker.join(member("w#1")) as session:
-            raws = await session.take("q", 1)
+            raws = (await session.take("q", 1)).raws
             broker.kill("w#1")
             with anyio.CancelScope(shield=True), pytest.raises(UnreachableError):
                 await session.release("q", raws)
@@ -136,4 +136,4 @@ def test_a_store_takes_nothing_for_whom_it_does_not_know() -> None:
     with pytest.raises(LeaseLapsedError):
         store.take("q", "w#1", 1)
     store.renew("q", "w#1", 1, 1, 0)
-    assert len(store.take("q", "w#1", 3)) == 2
+    assert len(store.take("q", "w#1", 3).raws) == 2

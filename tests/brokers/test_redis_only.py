@@ -2,7 +2,7 @@
 
 import pytest
 
-from actors import RefusedError, Settled
+from actors import RefusedError, Settled, Taken
 from actors.recovery import plan_recovery
 from runtime.redis import keys, scripts
 from tests.brokers.conftest import Rig
@@ -35,9 +35,11 @@ async def test_only_the_protocols_keys_last(rig: Rig) -> None:
         await session.settle("q", [done(0), put_away(RAWS[1], "t1")])
         assert wire.call("TTL", keys.result("t0")) == 3600
         assert wire.call("TTL", keys.result("t1")) == 3600
+        real(rig).cancel("t2", b"cancelled")
+        assert wire.call("TTL", keys.result("t2")) == 3600
         assert 0 < wire.call("TTL", keys.settled("q", "w#1")) <= 3600
     lasting = {key for key in wire.call("KEYS", "*") if wire.call("TTL", key) == -1}
-    assert lasting == {b"q", keys.dead("q").encode()}
+    assert lasting == {b"q", keys.dead("q").encode(), keys.CANCELLED.encode()}
 
 
 async def test_a_buried_tasks_answer_expires(rig: Rig) -> None:
@@ -61,8 +63,8 @@ async def test_a_full_server_is_drained(rig: Rig) -> None:
         with pytest.raises(RefusedError, match="OOM"):
             side.move("q", "w#1")
         head = rig.view().waiting[0]
-        assert await session.wait(["q"]) == [("q", head)]
-        (second,) = await session.take("q", 1)
+        assert await session.wait(["q"]) == [("q", Taken((head,)))]
+        (second,) = (await session.take("q", 1)).raws
         assert await session.settle("q", [put_away(head, None)]) == [Settled.DONE]
         await session.release("q", [second])
         assert rig.view().waiting[0] == second
@@ -88,6 +90,23 @@ async def test_a_full_server_moves_what_is_due(rig: Rig) -> None:
         assert rig.view().waiting == (BODIES[0],)
 
 
+async def test_a_full_server_takes_orders(rig: Rig) -> None:
+    """With its memory full, tasks can be cancelled and a queue paused and resumed."""
+    side = real(rig)
+    await rig.push(RAWS[0])
+    side.wire.call("CONFIG", "SET", "maxmemory", 1)
+    assert side.cancel("t0", b"cancelled") == 1
+    assert (side.pause("q", True), side.pause("q", False)) == (True, True)
+
+
+async def test_old_marks_are_forgotten(rig: Rig) -> None:
+    """A mark that is older than any task can wait goes when another task is cancelled."""
+    side = real(rig)
+    side.wire.call("ZADD", keys.CANCELLED, 1000, keys.result("t1"))
+    side.cancel("t0", b"cancelled")
+    assert rig.seen().cancelled == {"t0"}
+
+
 async def test_a_lead_lapses(rig: Rig) -> None:
     """Who leads and dies is followed by another within a second."""
     async with rig.broker.join(rig.member()) as session:
@@ -102,7 +121,7 @@ async def test_scripts_come_back_after_a_restart(rig: Rig) -> None:
     await rig.push(RAWS[0])
     async with rig.broker.join(rig.member()) as session:
         side.wire.call("SCRIPT", "FLUSH")
-        assert await session.take("q", 1) == [RAWS[0]]
+        assert (await session.take("q", 1)).raws == (RAWS[0],)
         assert await session.settle("q", [done(0)]) == [Settled.DONE]
 
 
@@ -111,7 +130,7 @@ def test_a_refusal_is_told(rig: Rig) -> None:
     side = real(rig)
     rig.ghost([RAWS[0]])
     side.wire.call("SET", keys.dead("q"), "no stream")
-    statuses, refusal = drive(
+    statuses, refusal, _ = drive(
         scripts.settle(side.call, "q", "ghost#1", 1, [put_away(RAWS[0], "t0")])
     )
     assert statuses == [Settled.FAILED]

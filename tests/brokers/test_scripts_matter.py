@@ -13,6 +13,7 @@ import pytest
 
 from tests.brokers import test_conformance as suite
 from tests.brokers import test_conformance_delays as delays
+from tests.brokers import test_conformance_orders as orders
 from tests.brokers import test_conformance_recovery as recovery
 from tests.brokers import test_faults as faults
 from tests.brokers import test_redis_only as redis_only
@@ -22,6 +23,9 @@ from tests.brokers.sides import Names
 from tests.servers import Valkey
 
 Check = Callable[..., Any]
+
+cancels: Final = orders.test_a_cancelled_tasks_end_is_silent
+paused: Final = orders.test_nothing_is_taken_from_a_paused_queue
 
 _UNDO_ANSWER: Final = "if key then redis.pcall('DEL', key) end"
 
@@ -78,7 +82,7 @@ MUTANTS: Final[tuple[tuple[str, str, str, Check], ...]] = (
     ),
     (
         "reclaim",
-        "if lease ~= ARGV[2] then return 0 end",
+        "if lease ~= ARGV[2] then return {0, 0} end",
         "",
         recovery.test_a_holder_that_lives_is_not_reclaimed,
     ),
@@ -102,7 +106,7 @@ MUTANTS: Final[tuple[tuple[str, str, str, Check], ...]] = (
     ),
     (
         "reclaim",
-        "if redis.call('LINDEX', KEYS[2], -1) ~= item.raw then return recovered end",
+        "if redis.call('LINDEX', KEYS[2], -1) ~= item.raw then return {recovered, trim()} end",
         "",
         recovery.test_a_list_that_has_grown_is_left_alone,
     ),
@@ -168,8 +172,8 @@ MUTANTS: Final[tuple[tuple[str, str, str, Check], ...]] = (
     ("renew", "return known", "return 1", faults.renew),
     (
         "settle",
-        "if not place then return 'S' end\n  local letter",
-        "local letter",
+        "elseif not place then\n    status = 'S'\n",
+        "",
         suite.test_what_is_not_held_is_stale,
     ),
     (
@@ -180,8 +184,8 @@ MUTANTS: Final[tuple[tuple[str, str, str, Check], ...]] = (
     ),
     (
         "settle",
-        "if not broken then\n    local removed = redis.pcall('LREM', KEYS[1], 1, raw)",
-        "if not broken then\n    local removed = redis.pcall('LREM', KEYS[1], 0, raw)",
+        "redis.pcall('LREM', KEYS[1], 1, raw)",
+        "redis.pcall('LREM', KEYS[1], 0, raw)",
         suite.test_equal_bodies_are_settled_one_by_one,
     ),
     (
@@ -194,14 +198,84 @@ MUTANTS: Final[tuple[tuple[str, str, str, Check], ...]] = (
     ("settle", ", 'EX', ARGV[4]", "", redis_only.test_only_the_protocols_keys_last),
     (
         "settle",
-        "if not place then return 'S' end\n  local due",
-        "local due",
+        "elseif not place then\n    status = 'S'\n",
+        "",
         delays.test_what_is_not_held_is_not_delayed,
     ),
     ("settle", "due = due + now", "", delays.test_what_is_not_due_stays),
     ("settle", "redis.pcall('ZREM', KEYS[4], body)", "", faults.settle_delayed),
     ("settle", _UNDO_ANSWER, "", faults.settle),
     ("settle", "if letter then redis.pcall('XDEL', KEYS[3], letter) end", "", faults.settle),
+    (
+        "settle",
+        "if marks and name then status = drop(raw, name) end",
+        "",
+        orders.test_a_cancelled_tasks_end_is_silent,
+    ),
+    (
+        "settle",
+        "local unmarked = redis.pcall('ZREM', KEYS[5], name)",
+        "local unmarked = 1",
+        cancels,
+    ),
+    ("settle", "redis.pcall('ZADD', KEYS[5], since, name)", "", faults.settle_cancelled),
+    ("settle", "'MAXLEN', ARGV[5]", "'MAXLEN', 9", orders.test_the_oldest_dead_letters_make_room),
+    (
+        "settle",
+        "redis.pcall('INCRBY', KEYS[6], gone)",
+        "",
+        orders.test_the_oldest_dead_letters_make_room,
+    ),
+    (
+        "reclaim",
+        "local dropped = marks and item.key and drop(item)",
+        "local dropped",
+        orders.test_a_cancelled_poison_pill_is_dropped,
+    ),
+    ("reclaim", "redis.pcall('ZADD', KEYS[5], since, item.key)", "", faults.reclaim_cancelled),
+    ("reclaim", "'MAXLEN', ARGV[5]", "'MAXLEN', 9", orders.test_the_oldest_dead_letters_make_room),
+    (
+        "cancel",
+        "if redis.call('ZSCORE', KEYS[2], KEYS[1]) then return 2 end",
+        "",
+        orders.test_an_order_is_not_forgotten_soon,
+    ),
+    (
+        "cancel",
+        "if redis.call('EXISTS', KEYS[1]) == 1 then return 0 end",
+        "",
+        orders.test_an_answered_task_is_not_cancelled,
+    ),
+    ("cancel", "redis.pcall('ZREM', KEYS[2], KEYS[1])", "", faults.cancel),
+    (
+        "cancel",
+        "redis.pcall('PUBLISH', KEYS[1], ARGV[1])",
+        "",
+        orders.test_a_cancelled_task_is_answered_at_once,
+    ),
+    ("cancel", ", 'EX', ARGV[2]", "", redis_only.test_only_the_protocols_keys_last),
+    ("cancel", "now - tonumber(ARGV[4])", "0", redis_only.test_old_marks_are_forgotten),
+    (
+        "orders",
+        "redis.call('EXISTS', KEYS[i])",
+        "0",
+        orders.test_nothing_is_taken_from_a_paused_queue,
+    ),
+    (
+        "orders",
+        "redis.call('ZSCORE', KEYS[1], name) and 1 or 0",
+        "1",
+        orders.test_who_takes_learns_what_was_cancelled,
+    ),
+    ("pause", "return redis.call('DEL', KEYS[1])", "return 1", paused),
+    ("pause", "if redis.call('EXISTS', KEYS[1]) == 1 then return 0 end", "", paused),
+    ("take", "if redis.call('EXISTS', KEYS[5]) == 1 then return reply end", "", paused),
+    (
+        "take",
+        "{redis.call('EXISTS', KEYS[4])}",
+        "{0}",
+        orders.test_who_takes_learns_what_was_cancelled,
+    ),
     (
         "take",
         "redis.call('HEXISTS', KEYS[3], ARGV[1]) == 0",
@@ -218,6 +292,10 @@ MUTANTS: Final[tuple[tuple[str, str, str, Check], ...]] = (
     *(
         (name, "#!lua flags=allow-oom", "#!lua", redis_only.test_a_full_server_is_drained)
         for name in ("beat", "forget", "leave", "reclaim", "release", "renew", "settle", "take")
+    ),
+    *(
+        (name, "#!lua flags=allow-oom", "#!lua", redis_only.test_a_full_server_takes_orders)
+        for name in ("cancel", "pause")
     ),
 )
 

@@ -19,6 +19,11 @@ async def echo(payload: dict[str, Any]) -> dict[str, Any]:
     return payload
 
 
+@handlers.on("nap")
+async def nap(payload: dict[str, Any]) -> None:
+    await anyio.sleep(payload["seconds"])
+
+
 @handlers.on("fail")
 async def fail(payload: dict[str, Any]) -> dict[str, Any]:
     raise ValueError(payload.get("why", "no reason"))

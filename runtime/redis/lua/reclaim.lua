@@ -5,16 +5,21 @@
 --       2 the dead holder's inflight list, LIST
 --       3 leases, HASH
 --       4 dead letters, STREAM
---       5… the result's key, STRING, of each item that has an answer, in order
+--       5 marks of cancelled tasks, ZSET
+--       6 how many dead letters were trimmed, STRING
+--       7… the result's key, STRING, of each item that has an answer, in order
 -- ARGV  1 the dead holder
 --       2 its lease as it was seen, or '' if it owned none
 --       3 seconds after which an answer expires
 --       4 the channel of all results
---       5… the items, in the order of the list: the raw body, then either 'Q' and the body that
---         goes to the queue, or 'B', how many fields its dead letter has beside the body, those
---         fields, whether it has an answer ('1' or '0'), the answer if so
--- Reply how many items were recovered
+--       5 how many dead letters are kept
+--       6… the items, in the order of the list: the raw body, then either 'Q' and the body that
+--         goes to the queue, or 'L', how many fields its dead letter has beside the body, those
+--         fields, the answer or '' if it has none
+-- Reply 1 how many items were recovered
+--       2 how many dead letters were trimmed
 --
+-- Keeps I2: what was cancelled was answered, so it is dropped and not buried.
 -- Keeps I5: nothing is done if the lease isn't what was seen: the holder lives, or another
 -- worker was faster. Keeps I3: from the tail of the list to the head of the queue, so that the
 -- oldest ends up at the head. Keeps I1: a body changes in place and moves in one command.
@@ -24,9 +29,10 @@ local function failed(reply)
 end
 
 local lease = redis.call('HGET', KEYS[3], ARGV[1]) or ''
-if lease ~= ARGV[2] then return 0 end
+if lease ~= ARGV[2] then return {0, 0} end
+local marks = redis.call('EXISTS', KEYS[5]) == 1
 
-local items, at, next_key = {}, 5, 5
+local items, at, next_key = {}, 6, 7
 while at <= #ARGV do
   local item = {raw = ARGV[at]}
   if ARGV[at + 1] == 'Q' then
@@ -35,13 +41,11 @@ while at <= #ARGV do
   else
     local count = tonumber(ARGV[at + 2])
     item.fields = {}
-    at = at + 3
-    for i = 0, count - 1 do item.fields[i + 1] = ARGV[at + i] end
-    at = at + count
-    if ARGV[at] == '1' then
-      item.key, item.answer = KEYS[next_key], ARGV[at + 1]
+    for i = 1, count do item.fields[i] = ARGV[at + 2 + i] end
+    at = at + 3 + count
+    if ARGV[at] ~= '' then
+      item.key, item.answer = KEYS[next_key], ARGV[at]
       next_key = next_key + 1
-      at = at + 1
     end
     at = at + 1
   end
@@ -57,6 +61,20 @@ local function requeue(item)
   end
 end
 
+local function drop(item)
+  local since = redis.call('ZSCORE', KEYS[5], item.key)
+  if not since then return false end
+  redis.call('ZREM', KEYS[5], item.key)
+  local removed = redis.pcall('RPOP', KEYS[2])
+  if failed(removed) then
+    redis.pcall('ZADD', KEYS[5], since, item.key)
+    return removed
+  end
+  return true
+end
+
+local letters = 0
+
 local function bury(item)
   local letter = redis.call('XADD', KEYS[4], '*', 'task', item.raw, unpack(item.fields))
   local broken
@@ -67,6 +85,7 @@ local function bury(item)
   if not broken then
     local removed = redis.pcall('RPOP', KEYS[2])
     if not failed(removed) then
+      letters = letters + 1
       if item.key then
         redis.pcall('PUBLISH', ARGV[4], item.answer)
         redis.pcall('PUBLISH', item.key, item.answer)
@@ -80,15 +99,33 @@ local function bury(item)
   return broken
 end
 
+-- Also when it ends early: what was buried until then counts.
+local function trim()
+  if letters == 0 then return 0 end
+  local gone = redis.pcall('XTRIM', KEYS[4], 'MAXLEN', ARGV[5])
+  if failed(gone) then return 0 end
+  if gone > 0 then redis.pcall('INCRBY', KEYS[6], gone) end
+  return gone
+end
+
 local recovered = 0
 for i = #items, 1, -1 do
   local item = items[i]
   -- Somebody else has changed the list since it was read: look again first.
-  if redis.call('LINDEX', KEYS[2], -1) ~= item.raw then return recovered end
+  if redis.call('LINDEX', KEYS[2], -1) ~= item.raw then return {recovered, trim()} end
   local broken
-  if item.fields then broken = bury(item) else broken = requeue(item) end
+  if not item.fields then
+    broken = requeue(item)
+  else
+    local dropped = marks and item.key and drop(item)
+    if failed(dropped) then
+      broken = dropped
+    elseif not dropped then
+      broken = bury(item)
+    end
+  end
   if broken then return broken end
   recovered = recovered + 1
 end
 if lease ~= '' then redis.call('HDEL', KEYS[3], ARGV[1]) end
-return recovered
+return {recovered, trim()}

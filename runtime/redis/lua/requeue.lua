@@ -3,14 +3,16 @@
 --
 -- KEYS  1 dead letters, STREAM
 --       2 queue, LIST
---       3… the result's key, STRING, of each item that has one, in order
+--       3 marks of cancelled tasks, ZSET
+--       4… the result's key, STRING, of each item that has one, in order
 -- ARGV  the items: the entry's id, the body that goes to the queue, whether it has a result's key
 --       ('1' or '0')
 -- Reply how many were sent; those that are no longer there are left out
 --
 -- Keeps I1: the queue is written first and the entry removed after it; a removal that fails undoes
--- the write. Keeps I2: the failure's answer is gone, so that the next one counts.
-local count, next_key = 0, 3
+-- the write. Keeps I2: the failure's answer is gone, so that the next one counts; and so is a mark of
+-- its cancellation, which came when it was dead already.
+local count, next_key = 0, 4
 for at = 1, #ARGV, 3 do
   local key
   if ARGV[at + 2] == '1' then
@@ -24,7 +26,10 @@ for at = 1, #ARGV, 3 do
       redis.pcall('RPOP', KEYS[2])
       return removed
     end
-    if key then redis.pcall('DEL', key) end
+    if key then
+      redis.pcall('DEL', key)
+      redis.pcall('ZREM', KEYS[3], key)
+    end
     count = count + 1
   end
 end
