@@ -76,6 +76,15 @@ def thread(payload: Block, context: Context) -> dict[str, int]:
     return {"pid": os.getpid()}
 
 
+@handlers.on("crunch", run_in="process")
+def crunch(payload: Block, context: Context) -> dict[str, int]:
+    """Hold up a process that can be ended."""
+    note("begin", context)
+    time.sleep(payload.seconds)
+    note("end", context)
+    return {"pid": os.getpid()}
+
+
 @frozen
 class Fail:
     """Work that fails at first.
