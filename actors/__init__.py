@@ -13,6 +13,8 @@ Knows no server, no environment and no command line; runs on asyncio and on trio
 | `publisher`, `answers` | tells the server how tasks ended; composes what it is told |
 | `janitor`, `death_watch`, `recovery` | recovers the tasks of the dead; who is dead; what becomes |
 | `promoter` | moves delayed tasks whose time has come |
+| `scheduler`, `due_times` | fires recurring tasks; decides which of their due times |
+| `recurrences`, `schedules` | what recurs, as declared; when it is due |
 | `lease_keeper`, `heartbeat` | after a lapse; signs of life |
 | `drain`, `stop_request` | the end, in order; until when |
 | `handlers`, `payloads`, `context`, `control` | what writers of handlers use |
@@ -29,6 +31,7 @@ from actors.broker import (
     Member,
     Promoted,
     Recovery,
+    Recurring,
     RefusedError,
     Session,
     Settled,
@@ -59,6 +62,7 @@ __all__ = [
     "Member",
     "Promoted",
     "Recovery",
+    "Recurring",
     "RefusedError",
     "Reject",
     "Retry",

@@ -6,7 +6,16 @@ from typing import Final
 import anyio
 from anyio.lowlevel import cancel_shielded_checkpoint, checkpoint
 
-from actors import Look, Member, Promoted, Recovery, Settled, Settlement, UnreachableError
+from actors import (
+    Look,
+    Member,
+    Promoted,
+    Recovery,
+    Recurring,
+    Settled,
+    Settlement,
+    UnreachableError,
+)
 from runtime.memory.store import MemoryStore
 from runtime.memory.waiting import Waiter, WaitingRoom
 
@@ -203,6 +212,23 @@ class MemorySession:
         await self._arrive()
         self._store.forget(queue, holder)
         await cancel_shielded_checkpoint()
+
+    async def recurring(self, queue: str, names: Sequence[str]) -> Recurring:
+        """Look how far recurring tasks have been fired."""
+        await self._arrive()
+        seen = self._store.recurring(queue, names, anyio.current_time())
+        await cancel_shielded_checkpoint()
+        return seen
+
+    async def fire(
+        self, queue: str, name: str, fired: int | None, upto: int, bodies: Sequence[bytes]
+    ) -> bool:
+        """Push a recurring task's tasks, unless another worker was first."""
+        await self._arrive()
+        done = self._store.fire(queue, name, fired, upto, bodies, anyio.current_time())
+        self._room.serve(queue)
+        await cancel_shielded_checkpoint()
+        return done
 
     def cut(self) -> None:
         """Give the server up: calls to come fail at once."""

@@ -13,10 +13,20 @@ from typing import Final
 
 from attrs import field, frozen
 
-from actors import Delay, LeaseLapsedError, Look, Promoted, Recovery, Settled, Settlement
+from actors import (
+    Delay,
+    LeaseLapsedError,
+    Look,
+    Promoted,
+    Recovery,
+    Recurring,
+    Settled,
+    Settlement,
+)
 from actors.settings import MAX_BATCH_BYTES
 from actors.surroundings import utc_now
 from messages import DeadLetter
+from runtime.memory.recurring import RecurringTasks
 from runtime.redis import keys
 
 RESULT_EXPIRES: Final = 3600.0
@@ -72,6 +82,7 @@ class QueueState:
         delayed: body → when it is due, in seconds of the store's clock.
         pushed: ids of tasks that were pushed not long ago and are to be unique.
         promoter: who looks at the delayed tasks, as the value of at most one entry.
+        recurring: name of a recurring task → how far it was fired.
     """
 
     waiting: deque[bytes] = field(factory=deque)
@@ -83,6 +94,7 @@ class QueueState:
     delayed: dict[bytes, float] = field(factory=dict)
     promoter: dict[str, Expiring] = field(factory=dict)
     pushed: dict[str, Expiring] = field(factory=dict)
+    recurring: RecurringTasks = field(factory=RecurringTasks)
 
     def put_inflight(self, holder: str, raws: list[bytes]) -> None:
         """Set what a holder holds; an empty list is none, as on a server."""
@@ -98,6 +110,8 @@ class MemoryStore:
     def __init__(self, wall: Callable[[], datetime] = utc_now) -> None:
         self.wall = wall
         """Tells the time of day, for delays until a moment."""
+        self.dawn: int | None = None
+        """The time of day at which the store's clock was 0, in ms, since somebody asked for it."""
         self.queues: dict[str, QueueState] = {}
         self.results: dict[str, Expiring] = {}
         """Task id → its answer, expired ones among them until somebody asks."""
@@ -282,6 +296,32 @@ class MemoryStore:
             count += 1
         state.leases.pop(holder, None)
         return count
+
+    def time_of_day(self, now: float) -> int:
+        """Return the time of day in ms: it goes on as the store's clock does."""
+        if self.dawn is None:
+            self.dawn = round((self.wall().timestamp() - now) * 1000)
+        return self.dawn + int(now * 1000)
+
+    def recurring(self, queue: str, names: Sequence[str], now: float) -> Recurring:
+        """Tell how far recurring tasks have been fired; drop those that nobody declares."""
+        return self.queue(queue).recurring.look(names, self.time_of_day(now))
+
+    def fire(  # noqa: PLR0913, PLR0917 - the parts of a firing
+        self,
+        queue: str,
+        name: str,
+        fired: int | None,
+        upto: int,
+        bodies: Sequence[bytes],
+        now: float,
+    ) -> bool:
+        """Push a recurring task's tasks, unless another worker was first; return whether it did."""
+        state = self.queue(queue)
+        first = state.recurring.note(name, fired, upto, self.time_of_day(now))
+        if first:
+            state.waiting.extend(bodies)
+        return first
 
     def forget(self, queue: str, holder: str) -> bool:
         """Drop a holder that owns neither a lease nor a task; return whether it was dropped."""

@@ -13,6 +13,7 @@ of one queue's keys would share a slot.
 | `{Q}:delayed` | ZSET | task → when it is due, ms by the server | never | settle, delay, promote |
 | `{Q}:unique:<id>` | STRING | a task of this id was pushed | `unique_for` | push |
 | `{Q}:promoter` | STRING | the holder that looks at the delayed tasks | 1 s | promote |
+| `{Q}:recurring` | HASH | recurring task → up to when it was fired, ms | never | fire, recurring |
 | `{Q}:dead` | STREAM | dead letters | never | settle, reclaim |
 | `brain:task:<id>:result` | STRING | the result's JSON | 3600 s | settle, reclaim |
 | `brain:worker:<id>:heartbeat` | STRING | the heartbeat's JSON | 60 s | heartbeat |
@@ -74,3 +75,8 @@ def promoter(queue: str) -> str:
 def unique(queue: str, task_id: str) -> str:
     """Return the key that says that a task of this id was pushed not long ago."""
     return f"{{{queue}}}:unique:{task_id}"
+
+
+def recurring(queue: str) -> str:
+    """Return the key that says how far the recurring tasks of a queue have been fired."""
+    return f"{{{queue}}}:recurring"

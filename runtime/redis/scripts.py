@@ -14,7 +14,7 @@ from typing import Any, Final
 from attrs import frozen
 from redis.exceptions import NoScriptError
 
-from actors import Look, Promoted, Recovery, Settled, Settlement
+from actors import Look, Promoted, Recovery, Recurring, Settled, Settlement
 from actors.settings import MAX_BATCH_BYTES
 from runtime.redis import keys
 
@@ -30,6 +30,9 @@ SETTLED_EXPIRES: Final = 3600
 
 LEAD: Final = 1_000
 """Milliseconds for which a holder leads in looking at the delayed tasks."""
+
+RECURRING_KEPT: Final = 30 * 86_400_000
+"""Milliseconds after which a recurring task that no worker declares is forgotten."""
 
 _STATUSES: Final = {ord("D"): Settled.DONE, ord("S"): Settled.STALE, ord("F"): Settled.FAILED}
 
@@ -249,3 +252,20 @@ async def beat(call: Call, worker_id: str, body: bytes, expires: float) -> None:
 async def stop_beating(call: Call, worker_id: str, body: bytes) -> None:
     """Remove the heartbeat, if it is still ours."""
     await run(call, "beat", (keys.heartbeat(worker_id),), "DEL", body)
+
+
+async def recurring(call: Call, queue: str, names: Sequence[str]) -> Recurring:
+    """Look how far recurring tasks have been fired, and note that they are declared."""
+    words = (keys.recurring(queue),)
+    now, *fired = await run(call, "recurring", words, RECURRING_KEPT, *names)
+    found = {name: None if upto < 0 else upto for name, upto in zip(names, fired, strict=True)}
+    return Recurring(now, found)
+
+
+async def fire(  # noqa: PLR0913, PLR0917 - the parts of a firing
+    call: Call, queue: str, name: str, fired: int | None, upto: int, bodies: Sequence[bytes]
+) -> bool:
+    """Push a recurring task's tasks, unless another worker was first; return whether it did."""
+    names = (keys.recurring(queue), queue)
+    before = -1 if fired is None else fired
+    return bool(await run(call, "fire", names, name, before, upto, *bodies))

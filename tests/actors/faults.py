@@ -8,7 +8,16 @@ import anyio
 from anyio.lowlevel import checkpoint
 from attrs import define, field
 
-from actors import Look, Member, Promoted, Recovery, Settled, Settlement, UnreachableError
+from actors import (
+    Look,
+    Member,
+    Promoted,
+    Recovery,
+    Recurring,
+    Settled,
+    Settlement,
+    UnreachableError,
+)
 from runtime.memory import MemoryBroker
 from runtime.memory.session import MemorySession
 
@@ -151,6 +160,14 @@ class FaultySession:
 
     async def forget(self, queue: str, holder: str) -> None:
         await self._call("forget", self.inner.forget, queue, holder)
+
+    async def recurring(self, queue: str, names: Sequence[str]) -> Recurring:
+        return await self._call("recurring", self.inner.recurring, queue, names)
+
+    async def fire(
+        self, queue: str, name: str, fired: int | None, upto: int, bodies: Sequence[bytes]
+    ) -> bool:
+        return await self._call("fire", self.inner.fire, queue, name, fired, upto, bodies)
 
     async def _call(self, name: str, call: Callable[..., Any], *args: Any) -> Any:
         await self.network.there(name)
