@@ -1,7 +1,11 @@
 """Recurring tasks: what every broker must do."""
 
+import contextlib
+
+import anyio
 import pytest
 
+from actors import Session
 from runtime.redis.scripts import RECURRING_KEPT
 from tests.brokers.conftest import Rig
 from tests.brokers.test_conformance import RAWS
@@ -25,6 +29,25 @@ async def test_who_finds_it_unfired_fires(rig: Rig) -> None:
         assert not await first.fire("q", "r", None, 3_000, RAWS[1:3])
         assert rig.view().waiting == tuple(RAWS[:3])
         assert rig.view().recurring == {"r": 3_000}
+
+
+async def test_of_many_that_fire_at_once_one_does(rig: Rig) -> None:
+    """However many have found a due time unfired, its task is pushed once, each time."""
+    async with contextlib.AsyncExitStack() as stack:
+        members = [rig.member(f"w{number}#1") for number in range(5)]
+        sessions = [await stack.enter_async_context(rig.broker.join(one)) for one in members]
+        won: list[int] = []
+
+        async def fire(session: Session, due: int) -> None:
+            if await session.fire("q", "r", due - 1 or None, due, [RAWS[due]]):
+                won.append(due)
+
+        for due in range(1, 5):
+            async with anyio.create_task_group() as group:
+                for session in sessions:
+                    group.start_soon(fire, session, due)
+        assert won == [1, 2, 3, 4]
+        assert rig.view().waiting == tuple(RAWS[1:5])
 
 
 async def test_a_look_tells_how_far_each_was_fired(rig: Rig) -> None:

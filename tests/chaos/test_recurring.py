@@ -15,15 +15,21 @@ from tests.chaos.evidence import Answers, Journal, pushed_tasks
 from tests.chaos.fleet import Fleet
 from tests.servers import Valkey, eventually, make_valkey
 
-_HANDLERS = ("--handlers", "tests.chaos.recurring:handlers")
+_SOAK = (pytest.mark.soak, pytest.mark.timeout(600))
 
 
 @frozen
 class Scale:
-    """How long a test runs, and with how many workers."""
+    """How long a test runs, and with how many workers of which kind."""
 
     workers: int
     seconds: int
+    module: str = "recurring"
+
+    @property
+    def options(self) -> tuple[str, str]:
+        """What the workers are started with."""
+        return "--handlers", f"tests.chaos.{self.module}:handlers"
 
 
 @pytest.fixture
@@ -47,12 +53,12 @@ def due(task_id: str) -> int:
 
 
 def _fleet_under_fire(
-    fleet: Fleet, client: redis.Redis, chance: random.Random, until: float
+    fleet: Fleet, client: redis.Redis, chance: random.Random, scale: Scale, until: float
 ) -> int:
     """Kill and replace workers at random, and return how many were killed."""
     kills = 0
     while (time := now(client)) < until:
-        fleet.replace(fleet.victim(chance), *_HANDLERS)
+        fleet.replace(fleet.victim(chance), *scale.options)
         kills += 1
         pause = time + chance.uniform(0.2, 2.0)
         eventually(lambda pause=pause: now(client) >= pause, what="the next kill")
@@ -63,7 +69,9 @@ def _fleet_under_fire(
     "scale",
     [
         pytest.param(Scale(6, 10), id="short"),
-        pytest.param(Scale(20, 60), id="soak", marks=[pytest.mark.soak, pytest.mark.timeout(600)]),
+        pytest.param(Scale(4, 8, "racing"), id="short racing"),
+        pytest.param(Scale(20, 60), id="soak", marks=_SOAK),
+        pytest.param(Scale(20, 60, "racing"), id="soak racing", marks=_SOAK),
     ],
 )
 def test_killed_workers_neither_lose_nor_double_a_due_time(
@@ -74,10 +82,10 @@ def test_killed_workers_neither_lose_nor_double_a_due_time(
     with server.client() as client, Answers(server.url) as answers:
         fleet = Fleet(server.url, client, Journal(tmp_path / "journal"), tmp_path)
         try:
-            fleet.start_many(scale.workers, *_HANDLERS)
+            fleet.start_many(scale.workers, *scale.options)
             eventually(lambda: len(answers) > 0, what="the first firing")
             start = int(now(client)) + 1
-            kills = _fleet_under_fire(fleet, client, chance, start + scale.seconds)
+            kills = _fleet_under_fire(fleet, client, chance, scale, start + scale.seconds)
             expected = set(range(start, start + scale.seconds))
             eventually(
                 lambda: expected <= {due(task) for task in list(answers.bodies)},
