@@ -51,10 +51,13 @@ class Recurrence:
     expires_in: float | None = None
 
     def task_id(self, due: int) -> str:
-        """Return the id of the task of a due time, in ms since the epoch."""
-        when = datetime.fromtimestamp(due // 1000, UTC).replace(microsecond=due % 1000 * 1000)
-        precision = "milliseconds" if when.microsecond else "seconds"
-        return f"{self.name}@{when.isoformat(timespec=precision).replace('+00:00', 'Z')}"
+        """Return the id of the task of a due time, in ms since the epoch.
+
+        The time is ISO 8601 without colons: an id becomes part of keys, which are parted by them.
+        """
+        seconds, ms = divmod(due, 1000)
+        when = datetime.fromtimestamp(seconds, UTC)
+        return f"{self.name}@{when:%Y%m%dT%H%M%S}{f'.{ms:03}' if ms else ''}Z"
 
     def body(self, due: int, now: datetime) -> bytes:
         """Return the task of a due time, as it goes to the queue.

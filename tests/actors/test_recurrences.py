@@ -55,11 +55,11 @@ def test_a_task_is_like_a_pushed_one() -> None:
 
     recurrence = only(handlers)
     task = decode_task(recurrence.body(at("2026-02-17T11:59:30Z"), NOON))
-    assert (task.id, task.type) == ("a b@2026-02-17T11:59:30Z", "check")
+    assert (task.id, task.type) == ("a b@20260217T115930Z", "check")
     assert msgspec.json.decode(task.payload) == {"n": 1}
     assert (task.created_at, task.timeout, task.max_attempts) == (NOON, 5, 2)
     assert task.expires_at == datetime(2026, 2, 17, 12, 1, tzinfo=UTC)
-    assert recurrence.task_id(1_500) == "a b@1970-01-01T00:00:01.500Z"
+    assert recurrence.task_id(1_500) == "a b@19700101T000001.500Z"
 
 
 def test_a_payload_that_is_changed_later_changes_no_task() -> None:
@@ -174,7 +174,7 @@ def test_a_worker_refuses_what_it_could_not_run() -> None:
         worker(unknown)
     with pytest.raises(HandlerError, match="goes to no queue; say which with queue="):
         worker(nowhere)
-    with pytest.raises(HandlerError, match="is 1007 bytes long, more than the worker's 1000"):
+    with pytest.raises(HandlerError, match=r"is 1\d+ bytes long, more than the worker's 1000"):
         worker(large, max_task_bytes=1_000)
     worker(large)
 
