@@ -21,10 +21,10 @@ worker that runs them, on virtual time:
 | `broker` | `MemoryBroker`: joins workers, kills them, shows what became of tasks |
 | `task_queue` | `MemoryTaskQueue`, the producer's side |
 
-What differs from a server: all time is `anyio.current_time` (recurring tasks begin at the time of
-day, and from there on go by it too), and the lease is renewed by a task of
+What differs from a server: all time is `anyio.current_time`, and the lease is renewed by a task of
 the event loop. So a handler that blocks the loop stops the pulses of all members, and the looks of
-all Janitors with them: nobody is reclaimed meanwhile. Nothing outlives the process.
+all Janitors with them: nobody is reclaimed meanwhile. Recurring tasks begin at the time of day, and
+from there on go by `anyio.current_time` too. Nothing outlives the process.
 """
 
 from runtime.memory.broker import MemberKilledError, MemoryBroker
