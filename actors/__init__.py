@@ -14,6 +14,8 @@ Knows no server, no environment and no command line; runs on asyncio and on trio
 | `janitor`, `death_watch`, `recovery` | recovers the tasks of the dead; who is dead; what becomes |
 | `promoter` | moves delayed tasks whose time has come |
 | `order_watch` | looks for what people order: cancelled tasks, paused queues |
+| `scheduler`, `due_times` | fires recurring tasks; decides which of their due times |
+| `recurrences`, `schedules` | what recurs, as declared; when it is due |
 | `lease_keeper`, `heartbeat` | after a lapse; signs of life |
 | `drain`, `stop_request` | the end, in order; until when |
 | `handlers`, `payloads`, `context`, `control` | what writers of handlers use |
@@ -31,6 +33,7 @@ from actors.broker import (
     Orders,
     Promoted,
     Recovery,
+    Recurring,
     RefusedError,
     Session,
     Settled,
@@ -63,6 +66,7 @@ __all__ = [
     "Orders",
     "Promoted",
     "Recovery",
+    "Recurring",
     "RefusedError",
     "Reject",
     "Retry",

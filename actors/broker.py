@@ -176,6 +176,20 @@ class Recovery:
     bury: Settlement | None = None
 
 
+@frozen(eq=False)
+class Recurring:
+    """How far recurring tasks have been fired.
+
+    Attributes:
+        now: the server's time, in ms since the epoch.
+        fired: name → the time up to which all its due times have been fired, likewise, or None if
+            it is seen for the first time.
+    """
+
+    now: int
+    fired: Mapping[str, int | None]
+
+
 class Session(Protocol):
     """One worker's dealings with the server, from joining to leaving."""
 
@@ -211,6 +225,17 @@ class Session(Protocol):
 
     async def promote(self, queue: str, limit: int) -> Promoted:
         """Move up to `limit` due tasks to the tail of the queue, if this worker leads."""
+
+    async def recurring(self, queue: str, names: Sequence[str]) -> Recurring:
+        """Look how far these recurring tasks have been fired, and note that they are declared."""
+
+    async def fire(
+        self, queue: str, name: str, fired: int | None, upto: int, bodies: Sequence[bytes]
+    ) -> bool:
+        """Push a recurring task's tasks, if it was fired up to `fired`; then it is up to `upto`.
+
+        Returns whether that was done; it isn't if another worker was first.
+        """
 
     def cut(self) -> None:
         """Give the server up: calls under way and to come fail at once."""

@@ -10,6 +10,8 @@ from attrs import field, frozen
 from actors.context import Context
 from actors.control import Backoff
 from actors.payloads import PayloadReader, reader_for
+from actors.recurrences import Recurrence, RecurrenceError, declare
+from actors.schedules import ScheduleError
 
 _LONGEST_TIMEOUT: Final = 31_536_000
 """Seconds; the same bound as a task's own time-out."""
@@ -21,7 +23,7 @@ RunIn = Literal["loop", "thread", "process"]
 
 
 class HandlerError(TypeError):
-    """A function that can't be a handler; the text names it and says what to change."""
+    """A handler or a recurring task that can't be; the text names it and says what to change."""
 
 
 @frozen(eq=False)
@@ -69,6 +71,7 @@ class Handlers(Mapping[str, Handler]):
         self._queue = queue
         self._retry = retry
         self._handlers: dict[str, Handler] = {}
+        self._recurrences: dict[str, Recurrence] = {}
 
     def __getitem__(self, task_type: str) -> Handler:
         return self._handlers[task_type]
@@ -87,6 +90,11 @@ class Handlers(Mapping[str, Handler]):
         """The queues that these handlers name, in order of registration."""
         named = (handler.queue for handler in self._handlers.values())
         return tuple(dict.fromkeys(queue for queue in named if queue))
+
+    @property
+    def recurrences(self) -> tuple[Recurrence, ...]:
+        """The recurring tasks, in order of declaration."""
+        return tuple(self._recurrences.values())
 
     def on(
         self,
@@ -123,14 +131,80 @@ class Handlers(Mapping[str, Handler]):
 
         return register
 
-    def include(self, others: Iterable[Handler]) -> None:
-        """Add handlers of another registry.
+    def every(  # noqa: PLR0913 - what may be said of a recurring task, by keyword
+        self,
+        when: str,
+        task_type: str,
+        payload: Mapping[str, Any] | None = None,
+        *,
+        name: str | None = None,
+        queue: str | None = None,
+        timezone: str | None = None,
+        timeout: float | None = None,
+        max_attempts: int | None = None,
+        expires_in: float | None = None,
+    ) -> None:
+        """Let a task be pushed again and again, once for each due time, by whichever worker lives.
+
+        Args:
+            when: an interval such as `30s`, `5m` or `1h`, counted from the epoch so that all
+                workers agree; or the five fields of a cron expression.
+            task_type: the task's type.
+            payload: its payload; `{}` if not given.
+            name: tells it from all other recurring tasks of the server, and with the due time is
+                the id of each of its tasks; by default the type.
+            queue: where its tasks go; by default where the handler of the type is served, else
+                this registry's.
+            timezone: whose time of day a cron expression means, such as `Europe/Berlin`; by
+                default UTC.
+            timeout: seconds that a run may take; by default the handler's.
+            max_attempts: runs in all; by default the handler's.
+            expires_in: seconds after its push in which it isn't started any more.
 
         Raises:
-            HandlerError: a type is taken.
+            HandlerError: the name is taken, or there can be no such task; names it.
         """
+        known = task_type if name is None else name
+        try:
+            recurrence = declare(
+                when,
+                task_type,
+                payload,
+                timezone,
+                name=known,
+                queue=queue,
+                default_queue=self._queue,
+                timeout=timeout,
+                max_attempts=max_attempts,
+                expires_in=expires_in,
+            )
+        except (ScheduleError, RecurrenceError) as error:
+            raise HandlerError(f"recurring task {known!r} {error}") from None
+        self._add_recurrence(recurrence)
+
+    def include(self, others: "Handlers | Iterable[Handler]") -> None:
+        """Add the handlers of another registry, and its recurring tasks.
+
+        Args:
+            others: the registry, or handlers alone.
+
+        Raises:
+            HandlerError: a type or a recurring task's name is taken.
+        """
+        if isinstance(others, Handlers):
+            for recurrence in others.recurrences:
+                self._add_recurrence(recurrence)
+            others = others.values()
         for handler in others:
             self._add(handler)
+
+    def _add_recurrence(self, recurrence: Recurrence) -> None:
+        if recurrence.name in self._recurrences:
+            raise HandlerError(
+                f"recurring task {recurrence.name!r} is there already; give each one a name of its "
+                "own with name=…"
+            )
+        self._recurrences[recurrence.name] = recurrence
 
     def _add(self, handler: Handler) -> None:
         taken = self._handlers.get(handler.task_type)

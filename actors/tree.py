@@ -1,7 +1,8 @@
 """The wiring of a worker's actors.
 
     session ─▶ Fetcher ═deliveries═▶ Executor (one a slot) ═outcomes═▶ Publisher ─▶ session
-               HeartbeatSender · LeaseKeeper · Janitor · OrderWatch · Promoter (one a queue) · Drain
+               HeartbeatSender · LeaseKeeper · Janitor · OrderWatch · Drain
+               Promoter · Scheduler (one of each a queue)
 
 `═` is a memory channel. The actors share nothing else but one `WorkerState` and one `Ledger`.
 
@@ -13,7 +14,7 @@
 | the process | the same, without a word |
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from math import inf
 
 import anyio
@@ -36,6 +37,8 @@ from actors.order_watch import OrderWatch
 from actors.processes import Processes
 from actors.promoter import Promoter
 from actors.publisher import Publisher
+from actors.recurrences import Recurrence
+from actors.scheduler import Scheduler
 from actors.settings import WorkerSettings
 from actors.state import WorkerState
 from actors.stop_request import StopRequest
@@ -50,6 +53,7 @@ class Parts:
     worker_id: str
     queues: tuple[str, ...]
     handlers: Mapping[str, Handler]
+    recurring: Mapping[str, Sequence[Recurrence]]
     settings: WorkerSettings
     timing: Timing
     surroundings: Surroundings
@@ -107,6 +111,9 @@ async def run_tree(parts: Parts, slots: TaskGroup) -> None:
         group.start_soon(OrderWatch(parts.queues, session, state).run)
         for queue in parts.queues:
             group.start_soon(Promoter(queue, session, parts.surroundings).run)
+        for queue, those in parts.recurring.items():
+            scheduler = Scheduler(queue, those, session, parts.stop, parts.surroundings)
+            group.start_soon(scheduler.run)
         group.start_soon(drain.run)
         group.start_soon(parts.stop.keep_time)
 

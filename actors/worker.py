@@ -15,6 +15,7 @@ from actors.broker import Broker, Member, Session
 from actors.death_watch import Timing
 from actors.handlers import Handler
 from actors.ledger import Ledger
+from actors.scheduler import recurring_on
 from actors.settings import WorkerSettings
 from actors.state import RunningTask, Statistics, WorkerState
 from actors.stop_request import StopRequest
@@ -60,6 +61,7 @@ class Worker:
 
     Raises:
         WorkerError: no queue, a text instead of a list of queues, or a concurrency below 1.
+        HandlerError: a recurring task can't be fired or run here; names it.
     """
 
     def __init__(  # noqa: PLR0913 - what a host may choose, all but three by keyword with a default
@@ -88,6 +90,7 @@ class Worker:
         self._handlers = handlers
         self._slots = concurrency
         self._settings = settings or WorkerSettings()
+        self._recurring = recurring_on(handlers, self._queues, self._settings.max_task_bytes)
         self._timing = timing or Timing()
         self._surroundings = surroundings or Surroundings()
         self._identity = identity or Identity()
@@ -225,6 +228,8 @@ class Worker:
             worker_id=self.worker_id,
             queues=self._queues,
             handlers=self._handlers,
+            # A burst is there to empty queues.
+            recurring={} if self._settings.burst else self._recurring,
             settings=self._settings,
             timing=self._timing,
             surroundings=self._surroundings,

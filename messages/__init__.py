@@ -11,6 +11,7 @@ Nothing here does I/O, reads a clock or draws a random number; times and ids com
 | `dead_letter` | `DeadLetter` and its `Reason` |
 | `heartbeat` | `Heartbeat`, a worker's sign of life |
 | `codec` | bytes to tasks, and answers to bytes |
+| `durations` | `30s` to seconds |
 | `errors` | what the codec raises |
 """
 
@@ -26,6 +27,7 @@ from messages.codec import (
 )
 from messages.dead_letter import DeadLetter, Reason
 from messages.delivery import Delivery, Undecodable
+from messages.durations import parse_duration
 from messages.errors import MalformedTaskError, MessageError, UnencodableError
 from messages.heartbeat import Heartbeat
 from messages.outcome import (
@@ -70,6 +72,7 @@ __all__ = [
     "encode_result",
     "encode_task",
     "encode_value",
+    "parse_duration",
     "renewed_task",
     "rewrite_task",
 ]

@@ -105,7 +105,7 @@ async def compose(
         PoolError: an option, or the Redis server, can't be used.
         EmbeddedError: a private server can't.
         BrainError: the database can't.
-        HandlerError: two handlers are for the same type.
+        HandlerError: two handlers are for the same type, or a recurring task can't be fired here.
     """
     options = plan.options
     async with AsyncExitStack() as stack:

@@ -49,13 +49,13 @@ def merge(registries: Sequence[Handlers]) -> Handlers:
     """Put several registries into one.
 
     Raises:
-        HandlerError: two handle the same type.
+        HandlerError: two handle the same type, or name a recurring task alike.
     """
     if len(registries) == 1:
         return registries[0]
     merged = Handlers()
     for registry in registries:
-        merged.include(registry.values())
+        merged.include(registry)
     return merged
 
 

@@ -14,6 +14,9 @@ from runtime.redis import keys
 _LIVES: Final = 4.0
 """Seconds without a renewal after which a lease counts as lapsed; others reclaim by then."""
 
+_LONGEST_TIME: Final = 14
+"""Digits of the ms of a time that a calendar has."""
+
 
 @frozen
 class QueueView:
@@ -66,12 +69,30 @@ class WorkerView:
 
 
 @frozen
+class RecurringView:
+    """A recurring task.
+
+    Attributes:
+        name: its name.
+        queue: where its tasks go.
+        fired: the time up to which it was fired, UTC: its last due time, or when it was first seen.
+        fired_s: seconds since then; negative if the server's clock was set back.
+    """
+
+    name: str
+    queue: str
+    fired: str
+    fired_s: float
+
+
+@frozen
 class Overview:
     """All of it, with what needs somebody's attention in words."""
 
     queues: tuple[QueueView, ...]
     workers: tuple[WorkerView, ...]
     remarks: tuple[str, ...]
+    recurring: tuple[RecurringView, ...] = ()
 
 
 async def overview(session: Asks, named: Sequence[str], now: datetime) -> Overview:
@@ -93,7 +114,9 @@ async def overview(session: Asks, named: Sequence[str], now: datetime) -> Overvi
     server_now = int(clock[0]) + int(clock[1]) / 1e6
     workers = tuple(_worker(beat, renewals, server_now, now) for beat in beats)
     queues = tuple(queue for queue, _ in found)
-    return Overview(queues, workers, remarks(queues, workers))
+    recurring = [await _recurring(session, name, server_now) for name in names]
+    views = tuple(view for those in recurring for view in those)
+    return Overview(queues, workers, remarks(queues, workers), views)
 
 
 def remarks(queues: Sequence[QueueView], workers: Sequence[WorkerView]) -> tuple[str, ...]:
@@ -158,6 +181,25 @@ async def _queue(session: Asks, name: str, now: datetime) -> tuple[QueueView, di
 
 def _whole(value: bytes | None) -> int:
     return int(value) if value is not None and value.isdigit() else 0
+
+
+async def _recurring(session: Asks, queue: str, server_now: float) -> list[RecurringView]:
+    """Look at a queue's recurring tasks, by name; what can't be read is passed over."""
+    listed = await session.ask(f"tell of {queue}", "HGETALL", keys.recurring(queue))
+    views = []
+    for name, value in sorted(zip(listed[::2], listed[1::2], strict=True)):
+        upto = value.partition(b" ")[0]
+        if upto.isdigit() and len(upto) <= _LONGEST_TIME:
+            fired = int(upto) / 1000
+            views.append(
+                RecurringView(
+                    name=name.decode(errors="replace"),
+                    queue=queue,
+                    fired=datetime.fromtimestamp(fired, UTC).isoformat().replace("+00:00", "Z"),
+                    fired_s=server_now - fired,
+                )
+            )
+    return views
 
 
 def _age(head: bytes | None, now: datetime) -> float | None:

@@ -1,4 +1,4 @@
-"""Shows an overview: two tables that fit into 80 columns, and the remarks."""
+"""Shows an overview: tables that fit into 80 columns, and the remarks."""
 
 from typing import Final
 
@@ -6,7 +6,7 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
-from runtime.cli.overview import Overview, QueueView, WorkerView
+from runtime.cli.overview import Overview, QueueView, RecurringView, WorkerView
 
 _MINUTE: Final = 60
 _UNITS: Final = (("d", 86_400), ("h", 3_600), ("m", _MINUTE))
@@ -22,6 +22,8 @@ def show(found: Overview, address: str, console: Console) -> None:
     """
     console.print(f"Redis {address}", style="dim", soft_wrap=True)
     console.print(_queues(found.queues))
+    if found.recurring:
+        console.print(_recurring(found.recurring))
     if found.workers:
         console.print(_workers(found.workers))
     else:
@@ -48,6 +50,16 @@ def _queues(queues: tuple[QueueView, ...]) -> Table:
         oldest = "" if queue.oldest_s is None else age(queue.oldest_s)
         counts = (queue.waiting, queue.in_flight, queue.dead, queue.delayed)
         table.add_row(queue.name, *(f"{count:,}" for count in counts), oldest)
+    return table
+
+
+def _recurring(recurring: tuple[RecurringView, ...]) -> Table:
+    table = _table("Recurring")
+    table.add_column("Queue", overflow="fold")
+    table.add_column("Last due", justify="right", no_wrap=True)
+    for task in recurring:
+        last = f"{age(task.fired_s)} ago" if task.fired_s >= 0 else f"in {age(-task.fired_s)}"
+        table.add_row(task.name, task.queue, last)
     return table
 
 

@@ -7,10 +7,9 @@ from typing import Annotated, Any, Final, Protocol
 
 from cyclopts import Parameter
 
+from messages import parse_duration
 from runtime.errors import ConfigurationError
 
-_DURATION: Final = re.compile(r"(\d+(?:\.\d*)?|\.\d+)\s*(ms|s|min|m|h)?")
-_SECONDS: Final = {"ms": 0.001, "s": 1.0, "m": 60.0, "min": 60.0, "h": 3600.0}
 _SIZE: Final = re.compile(r"(\d+)\s*(B|KiB|MiB|GiB)?", re.IGNORECASE)
 _BYTES: Final = {"b": 1, "kib": 2**10, "mib": 2**20, "gib": 2**30}
 _LONGEST: Final = 10 * 365 * 86_400.0
@@ -39,9 +38,8 @@ def read_duration(setting: str, text: str, *, zero: bool) -> float:
     """
     least = "of 0 or more" if zero else "above 0"
     expected = f"seconds {least}, such as 30, 0.5, 500ms, 10m or 1h"
-    match = _DURATION.fullmatch(text.strip())
-    seconds = float(match[1]) * _SECONDS[match[2] or "s"] if match else -1.0
-    if not (0 <= seconds <= _LONGEST) or (seconds == 0 and not zero):
+    seconds = parse_duration(text)
+    if seconds is None or not (0 <= seconds <= _LONGEST) or (seconds == 0 and not zero):
         raise ConfigurationError(setting, repr(text), expected)
     return seconds
 

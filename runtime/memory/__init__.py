@@ -15,6 +15,7 @@ worker that runs them, on virtual time:
 | module | what is there |
 |---|---|
 | `store` | `MemoryStore`: queues, inflight lists, leases, answers; one method for each Lua script |
+| `recurring` | how far recurring tasks have been fired |
 | `waiting` | who waits for a task or an answer, served in the order of arrival |
 | `session` | `MemorySession`: one worker's dealings |
 | `broker` | `MemoryBroker`: joins workers, kills them, shows what became of tasks |
@@ -22,7 +23,8 @@ worker that runs them, on virtual time:
 
 What differs from a server: all time is `anyio.current_time`, and the lease is renewed by a task of
 the event loop. So a handler that blocks the loop stops the pulses of all members, and the looks of
-all Janitors with them: nobody is reclaimed meanwhile. Nothing outlives the process.
+all Janitors with them: nobody is reclaimed meanwhile. Recurring tasks begin at the time of day, and
+from there on go by `anyio.current_time` too. Nothing outlives the process.
 """
 
 from runtime.memory.broker import MemberKilledError, MemoryBroker

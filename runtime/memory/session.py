@@ -12,6 +12,7 @@ from actors import (
     Orders,
     Promoted,
     Recovery,
+    Recurring,
     Settled,
     Settlement,
     Taken,
@@ -221,6 +222,23 @@ class MemorySession:
         await self._arrive()
         self._store.forget(queue, holder)
         await cancel_shielded_checkpoint()
+
+    async def recurring(self, queue: str, names: Sequence[str]) -> Recurring:
+        """Look how far recurring tasks have been fired."""
+        await self._arrive()
+        seen = self._store.recurring(queue, names, anyio.current_time())
+        await cancel_shielded_checkpoint()
+        return seen
+
+    async def fire(
+        self, queue: str, name: str, fired: int | None, upto: int, bodies: Sequence[bytes]
+    ) -> bool:
+        """Push a recurring task's tasks, unless another worker was first."""
+        await self._arrive()
+        done = self._store.fire(queue, name, fired, upto, bodies, anyio.current_time())
+        self._room.serve(queue)
+        await cancel_shielded_checkpoint()
+        return done
 
     def cut(self) -> None:
         """Give the server up: calls to come fail at once."""

@@ -20,6 +20,7 @@ from actors import (
     Orders,
     Promoted,
     Recovery,
+    Recurring,
     Settled,
     Settlement,
     Taken,
@@ -27,6 +28,7 @@ from actors import (
 from actors.settings import MAX_BATCH_BYTES
 from actors.surroundings import utc_now
 from messages import DeadLetter
+from runtime.memory.recurring import RecurringTasks
 from runtime.redis import keys
 
 RESULT_EXPIRES: Final = 3600.0
@@ -87,6 +89,7 @@ class QueueState:
         trimmed: how many dead letters made room for newer ones, as the only item.
         paused: since when nothing is taken, in seconds of the store's clock, as at most one item.
         promoter: who looks at the delayed tasks, as the value of at most one entry.
+        recurring: name of a recurring task → how far it was fired.
     """
 
     waiting: deque[bytes] = field(factory=deque)
@@ -100,6 +103,7 @@ class QueueState:
     pushed: dict[str, Expiring] = field(factory=dict)
     trimmed: list[int] = field(factory=lambda: [0])
     paused: list[float] = field(factory=list)
+    recurring: RecurringTasks = field(factory=RecurringTasks)
 
     def put_inflight(self, holder: str, raws: list[bytes]) -> None:
         """Set what a holder holds; an empty list is none, as on a server."""
@@ -123,6 +127,8 @@ class MemoryStore:
         self.dead_letters_kept = dead_letters_kept
         self.wall = wall
         """Tells the time of day, for delays until a moment."""
+        self.dawn: int | None = None
+        """The time of day at which the store's clock was 0, in ms, since somebody asked for it."""
         self.queues: dict[str, QueueState] = {}
         self.results: dict[str, Expiring] = {}
         """Task id → its answer, expired ones among them until somebody asks."""
@@ -361,6 +367,32 @@ class MemoryStore:
             count += 1
         state.leases.pop(holder, None)
         return count
+
+    def time_of_day(self, now: float) -> int:
+        """Return the time of day in ms: it goes on as the store's clock does."""
+        if self.dawn is None:
+            self.dawn = round((self.wall().timestamp() - now) * 1000)
+        return self.dawn + int(now * 1000)
+
+    def recurring(self, queue: str, names: Sequence[str], now: float) -> Recurring:
+        """Tell how far recurring tasks have been fired; drop those that nobody declares."""
+        return self.queue(queue).recurring.look(names, self.time_of_day(now))
+
+    def fire(  # noqa: PLR0913, PLR0917 - the parts of a firing
+        self,
+        queue: str,
+        name: str,
+        fired: int | None,
+        upto: int,
+        bodies: Sequence[bytes],
+        now: float,
+    ) -> bool:
+        """Push a recurring task's tasks, unless another worker was first; return whether it did."""
+        state = self.queue(queue)
+        first = state.recurring.note(name, fired, upto, self.time_of_day(now))
+        if first:
+            state.waiting.extend(bodies)
+        return first
 
     def forget(self, queue: str, holder: str) -> bool:
         """Drop a holder that owns neither a lease nor a task; return whether it was dropped."""

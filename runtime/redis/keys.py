@@ -13,6 +13,7 @@ of one queue's keys would share a slot.
 | `{Q}:delayed` | ZSET | task → when it is due, ms by the server | never | settle, delay, promote |
 | `{Q}:unique:<id>` | STRING | a task of this id was pushed | `unique_for` | push |
 | `{Q}:promoter` | STRING | the holder that looks at the delayed tasks | 1 s | promote |
+| `{Q}:recurring` | HASH | recurring task → up to when it was fired, ms | never | fire, recurring |
 | `{Q}:dead` | STREAM | dead letters | never | settle, reclaim |
 | `{Q}:trimmed` | STRING | how many dead letters have made room | never | settle, reclaim |
 | `{Q}:paused` | STRING | workers take nothing; since when, ms by the server | never | pause |
@@ -98,3 +99,8 @@ def promoter(queue: str) -> str:
 def unique(queue: str, task_id: str) -> str:
     """Return the key that says that a task of this id was pushed not long ago."""
     return f"{{{queue}}}:unique:{task_id}"
+
+
+def recurring(queue: str) -> str:
+    """Return the key that says how far the recurring tasks of a queue have been fired."""
+    return f"{{{queue}}}:recurring"

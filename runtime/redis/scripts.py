@@ -15,7 +15,7 @@ from typing import Any, Final, TypeVar
 from attrs import frozen
 from redis.exceptions import NoScriptError
 
-from actors import Look, Orders, Promoted, Recovery, Settled, Settlement, Taken
+from actors import Look, Orders, Promoted, Recovery, Recurring, Settled, Settlement, Taken
 from actors.settings import MAX_BATCH_BYTES
 from messages import DeadLetter
 from runtime.redis import keys
@@ -42,6 +42,9 @@ MARK_KEPT: Final = 400 * 86_400 * 1_000
 
 DEAD_LETTERS_KEPT: Final = 100_000
 """Dead letters of a queue that are kept, unless it is said otherwise."""
+
+RECURRING_KEPT: Final = 30 * 86_400_000
+"""Milliseconds after which a recurring task that no worker declares is forgotten."""
 
 _STATUSES: Final = {
     ord("D"): Settled.DONE,
@@ -352,3 +355,20 @@ async def beat(call: Call, worker_id: str, body: bytes, expires: float) -> None:
 async def stop_beating(call: Call, worker_id: str, body: bytes) -> None:
     """Remove the heartbeat, if it is still ours."""
     await run(call, "beat", (keys.heartbeat(worker_id),), "DEL", body)
+
+
+async def recurring(call: Call, queue: str, names: Sequence[str]) -> Recurring:
+    """Look how far recurring tasks have been fired, and note that they are declared."""
+    words = (keys.recurring(queue),)
+    now, *fired = await run(call, "recurring", words, RECURRING_KEPT, *names)
+    found = {name: None if upto < 0 else upto for name, upto in zip(names, fired, strict=True)}
+    return Recurring(now, found)
+
+
+async def fire(  # noqa: PLR0913, PLR0917 - the parts of a firing
+    call: Call, queue: str, name: str, fired: int | None, upto: int, bodies: Sequence[bytes]
+) -> bool:
+    """Push a recurring task's tasks, unless another worker was first; return whether it did."""
+    names = (keys.recurring(queue), queue)
+    before = -1 if fired is None else fired
+    return bool(await run(call, "fire", names, name, before, upto, *bodies))

@@ -18,6 +18,7 @@ from actors import (
     Orders,
     Promoted,
     Recovery,
+    Recurring,
     Settled,
     Settlement,
     Taken,
@@ -260,6 +261,19 @@ class RedisSession:
     async def forget(self, queue: str, holder: str) -> None:
         """Drop a holder that owns neither a lease nor a task."""
         await scripts.forget(self._lines.rest.call, queue, holder)
+
+    async def recurring(self, queue: str, names: Sequence[str]) -> Recurring:
+        """Look how far recurring tasks have been fired."""
+        return await scripts.recurring(self._lines.rest.call, queue, names)
+
+    async def fire(
+        self, queue: str, name: str, fired: int | None, upto: int, bodies: Sequence[bytes]
+    ) -> bool:
+        """Push a recurring task's tasks, unless another worker was first.
+
+        Never sent again: after a lost reply another look tells whether it happened.
+        """
+        return await scripts.fire(self._lines.rest.call, queue, name, fired, upto, bodies)
 
     def cut(self) -> None:
         """Give the server up."""

@@ -14,6 +14,7 @@ from actors import (
     Orders,
     Promoted,
     Recovery,
+    Recurring,
     Settled,
     Settlement,
     Taken,
@@ -164,6 +165,14 @@ class FaultySession:
 
     async def forget(self, queue: str, holder: str) -> None:
         await self._call("forget", self.inner.forget, queue, holder)
+
+    async def recurring(self, queue: str, names: Sequence[str]) -> Recurring:
+        return await self._call("recurring", self.inner.recurring, queue, names)
+
+    async def fire(
+        self, queue: str, name: str, fired: int | None, upto: int, bodies: Sequence[bytes]
+    ) -> bool:
+        return await self._call("fire", self.inner.fire, queue, name, fired, upto, bodies)
 
     async def _call(self, name: str, call: Callable[..., Any], *args: Any) -> Any:
         await self.network.there(name)

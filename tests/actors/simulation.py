@@ -138,6 +138,7 @@ class Simulation:
 
     Attributes:
         plan: what decides it.
+        ticks: whether a task recurs each second, too.
         events: all that happened, in order, to be compared.
         runs: task id → its runs.
         stops: worker id → when it was asked to stop.
@@ -149,6 +150,7 @@ class Simulation:
     """
 
     plan: Plan
+    ticks: bool = False
     broker: MemoryBroker = field(init=False)
     faulty: FaultyBroker = field(init=False)
     surroundings: Surroundings = field(init=False)
@@ -172,6 +174,8 @@ class Simulation:
         self.broker = MemoryBroker(self.surroundings)
         self.faulty = FaultyBroker(self.broker)
         self.handlers.on("work", timeout=60, retry=Backoff(attempts=2))(self.work)
+        if self.ticks:
+            self.handlers.every("1s", "work", {"seconds": 0, "text": ""}, name="tick", queue="a")
 
     @staticmethod
     def now() -> datetime:
@@ -342,9 +346,9 @@ def deterministic(seed: int) -> Iterator[None]:
         _run._r.setstate(state)
 
 
-def simulate(plan: Plan) -> Simulation:
-    """Run a plan on virtual time."""
-    simulation = Simulation(plan)
+def simulate(plan: Plan, *, ticks: bool = False) -> Simulation:
+    """Run a plan on virtual time; with `ticks` a task recurs each second."""
+    simulation = Simulation(plan, ticks)
     with deterministic(plan.seed):
         trio.run(simulation.main, clock=MockClock(autojump_threshold=0))
     return simulation

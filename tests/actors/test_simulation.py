@@ -2,14 +2,17 @@
 
 import json
 from collections.abc import Iterator
+from datetime import datetime
+from itertools import pairwise
 
 import pytest
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 from loguru import logger
 
+from actors.due_times import WINDOW
 from messages import Reason
-from tests.actors.simulation import CHAOS, Fault, Plan, Simulation, simulate
+from tests.actors.simulation import CHAOS, DAWN, Fault, Plan, Simulation, simulate
 
 faults = st.builds(
     Fault,
@@ -96,6 +99,28 @@ UNSHRUNK = (Phase.explicit, Phase.reuse, Phase.generate)
 def test_whatever_goes_wrong_each_task_is_answered_once(plan: Plan) -> None:
     """Kills, cuts, lost replies and stops at any moment: no task is lost or answered twice."""
     check(simulate(plan))
+
+
+def check_ticks(world: Simulation) -> None:
+    """Check that each due time of the recurring task was fired once."""
+    assert world.crashes == []
+    state = world.broker.store.queue("a")
+    left = [*state.waiting, *(raw for raws in state.inflight.values() for raw in raws)]
+    names = [*world.answers().elements(), *(json.loads(raw)["id"] for raw in left)]
+    ticks = sorted(name.removeprefix("tick@") for name in names if name.startswith("tick@"))
+    assert len(ticks) == len(set(ticks)), "a due time was fired twice"
+    dues = [datetime.fromisoformat(tick).timestamp() for tick in ticks]
+    assert dues[-1] >= DAWN.timestamp() + CHAOS, "it doesn't recur any more"
+    # All that is missed is fired, unless nobody could for longer than the window.
+    gaps = {later - earlier for earlier, later in pairwise(dues)}
+    assert all(gap == 1 or gap > WINDOW / 1000 for gap in gaps), gaps
+
+
+@settings(deadline=None, max_examples=40, phases=UNSHRUNK, suppress_health_check=list(HealthCheck))
+@given(plans)
+def test_whatever_goes_wrong_a_due_time_is_fired_once(plan: Plan) -> None:
+    """Kills, cuts, lost replies and stops at any moment: a task that recurs does so once a time."""
+    check_ticks(simulate(plan, ticks=True))
 
 
 @pytest.mark.soak

@@ -222,6 +222,27 @@ class SideBySide(RuleBasedStateMachine):
     def promote(self, number: int, queue: str, limit: int, fault: int) -> None:
         self.pair.promote(queue, self.one(number, ALIVE).holder, limit, fault)
 
+    @anyone(Life.ALIVE)
+    @rule(
+        queue=queues,
+        name=st.sampled_from(("r", "s")),
+        dues=st.lists(bodies, max_size=3),
+        how=st.sampled_from(("looked", "looked", "late", "lost", "new")),
+        fault=faults,
+    )
+    def fire(self, queue: str, name: str, dues: list[int], how: str, fault: int) -> None:
+        """Fire a recurring task, whatever has happened since whoever fires it has looked."""
+        looked = self.pair.twice(fault, "recurring", queue, ["r", name])[name]
+        upto = (looked or 0) + 1_000
+        raws = [model.BODIES[body] for body in dues]
+        if how == "late":
+            self.pair.fire(queue, name, looked, upto + 1, raws)
+        words = (queue, name, None if how == "new" else looked, upto, raws)
+        done = self.pair.fire(*words, fault)
+        if how == "lost" and done:
+            assert not self.pair.fire(*words), "fired again after a lost reply"
+            self.tally["lost"] += 1
+
     @precondition(lambda self: any(worker.batches for worker in self.workers))
     @rule(number=number, back=st.integers(1, 10))
     def settle_again(self, number: int, back: int) -> None:

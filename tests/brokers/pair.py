@@ -118,6 +118,35 @@ class Pair:
             limit = 1000
         self.memory.promote(queue, holder, limit)
 
+    def fire(  # noqa: PLR0917 - the parts of a firing
+        self,
+        queue: str,
+        name: str,
+        fired: int | None,
+        upto: int,
+        bodies: Sequence[bytes],
+        fault: int = 0,
+    ) -> bool:
+        """Fire a recurring task; after an error look how far it was fired, and fire it then."""
+        before = self.waiting(queue)
+        words = (queue, name, fired, upto, bodies)
+        known = self.memory.recurring(queue, [name])[name]
+        if not fault:
+            done: bool = self.both("fire", *words)
+        else:
+            answer = self._faulty(fault, "fire", *words)
+            if answer is RefusedError:
+                assert self.real.recurring(queue, [name]) == {name: known}, "half a firing"
+                assert self.waiting(queue) == before, "half a firing"
+                answer = outcome(self.real.fire, *words)
+            assert answer == outcome(self.memory.fire, *words)
+            done = bool(answer)
+        assert done == (known == fired), "a due time is fired once"
+        assert self.waiting(queue) == before + list(bodies if done else ()), "I3"
+        for raw in bodies if done else ():
+            self.ledger.push(raw)
+        return done
+
     def release(self, queue: str, holder: str, raws: Sequence[bytes], fault: int) -> None:
         before, waiting = self.real.held(queue, holder), self.waiting(queue)
         given = _held_of(raws, before)

@@ -12,6 +12,7 @@ from redis.exceptions import NoScriptError, ResponseError
 
 from actors import LeaseLapsedError, Look, Orders, Recovery, RefusedError, Settled, Settlement
 from runtime.memory import MemoryStore
+from runtime.memory.recurring import Fired
 from runtime.redis import keys, scripts
 from tests.brokers.wire import Wire
 from tests.servers import Valkey
@@ -31,6 +32,7 @@ class QueueView:
     delayed: frozenset[bytes] = frozenset()
     paused: bool = False
     trimmed: int = 0
+    recurring: dict[str, int] = field(factory=dict)
 
 
 @frozen
@@ -138,6 +140,24 @@ class RealSide:
         promoted = drive(scripts.promote(self.call, queue, holder, limit))
         return promoted.leads, promoted.moved
 
+    def recurring(self, queue: str, names: Sequence[str]) -> dict[str, int | None]:
+        return dict(drive(scripts.recurring(self.call, queue, names)).fired)
+
+    def fire(
+        self, queue: str, name: str, fired: int | None, upto: int, bodies: Sequence[bytes]
+    ) -> bool:
+        return drive(scripts.fire(self.call, queue, name, fired, upto, bodies))
+
+    def noted(self, queue: str, name: str, upto: int, age: int) -> None:
+        """Note how far a recurring task was fired, as it was `age` ms ago."""
+        seconds, _ = self.wire.call("TIME")
+        value = f"{upto} {int(seconds) * 1000 - age}"
+        self.wire.call("HSET", keys.recurring(queue), name, value)
+
+    def asked(self, queue: str, name: str) -> int:
+        """Return when a recurring task was last asked for."""
+        return int(self.wire.call("HGET", keys.recurring(queue), name).split()[1])
+
     def forget(self, queue: str, holder: str) -> bool:
         return drive(scripts.forget(self.call, queue, holder))
 
@@ -179,6 +199,7 @@ class RealSide:
             commands.append(("ZRANGE", keys.delayed(queue), 0, -1))
             commands.append(("EXISTS", keys.paused(queue)))
             commands.append(("GET", keys.trimmed(queue)))
+            commands.append(("HGETALL", keys.recurring(queue)))
             commands += [("LRANGE", keys.inflight(queue, one), 0, -1) for one in names.holders]
         commands += [("GET", keys.result(task_id)) for task_id in names.task_ids]
         commands += [("GET", keys.heartbeat(worker_id)) for worker_id in names.worker_ids]
@@ -194,7 +215,9 @@ class RealSide:
         )
 
     def _queue(self, replies: Any) -> QueueView:
-        waiting, leases, holders, dead, delayed, paused, trimmed = (next(replies) for _ in range(7))
+        waiting, leases, holders, dead, delayed, paused, trimmed, noted = (
+            next(replies) for _ in range(8)
+        )
         inflight = {holder: tuple(next(replies)) for holder in self._names.holders}
         return QueueView(
             waiting=tuple(waiting),
@@ -208,6 +231,10 @@ class RealSide:
             delayed=frozenset(delayed),
             paused=bool(paused),
             trimmed=int(trimmed or 0),
+            recurring={
+                name.decode(): int(value.split()[0])
+                for name, value in zip(noted[::2], noted[1::2], strict=True)
+            },
         )
 
     def _cancelled(self, marks: Iterable[bytes]) -> frozenset[str]:
@@ -220,7 +247,7 @@ class RealSide:
         known |= {keys.heartbeat(worker_id) for worker_id in names.worker_ids}
         for queue in names.queues:
             known |= {queue, keys.leases(queue), keys.holders(queue), keys.dead(queue)}
-            known |= {keys.delayed(queue), keys.promoter(queue)}
+            known |= {keys.delayed(queue), keys.promoter(queue), keys.recurring(queue)}
             known |= {keys.paused(queue), keys.trimmed(queue), keys.CANCELLED}
             for holder in names.holders:
                 known |= {keys.inflight(queue, holder), keys.settled(queue, holder)}
@@ -278,6 +305,21 @@ class MemorySide:
         promoted = self.store.promote(queue, holder, limit, 0.0)
         return promoted.leads, promoted.moved
 
+    def recurring(self, queue: str, names: Sequence[str]) -> dict[str, int | None]:
+        return dict(self.store.recurring(queue, names, 0.0).fired)
+
+    def fire(
+        self, queue: str, name: str, fired: int | None, upto: int, bodies: Sequence[bytes]
+    ) -> bool:
+        return self.store.fire(queue, name, fired, upto, bodies, 0.0)
+
+    def noted(self, queue: str, name: str, upto: int, age: int) -> None:
+        now = round(self.store.wall().timestamp() * 1000)
+        self.store.queue(queue).recurring[name] = Fired(upto, now - age)
+
+    def asked(self, queue: str, name: str) -> int:
+        return self.store.queue(queue).recurring[name].asked
+
     def beat(self, worker_id: str, body: bytes) -> None:
         self.store.beat(worker_id, body, 60.0, 0.0)
 
@@ -317,4 +359,5 @@ class MemorySide:
             delayed=frozenset(state.delayed),
             paused=bool(state.paused),
             trimmed=state.trimmed[0],
+            recurring={name: one.upto for name, one in state.recurring.items()},
         )

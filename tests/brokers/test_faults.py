@@ -107,6 +107,20 @@ def promote(pair: Pair, fault: int) -> None:
     pair.promote("q", HOLDER, 1000, fault)
 
 
+def fire(pair: Pair, fault: int) -> None:
+    holding(pair)
+    assert pair.fire("q", "r", None, 1_000, [TWICE])
+    assert pair.fire("q", "r", 1_000, 3_000, [model.task("d", 1), TWICE], fault)
+
+
+def look_at_recurring(pair: Pair, fault: int) -> None:
+    for side in (pair.real, pair.memory):
+        side.noted("q", "old", 1_000, 31 * 86_400_000)
+        side.noted("q", "asked", 2_000, 29 * 86_400_000)
+    seen = pair.twice(fault, "recurring", "q", ["asked", "new"])
+    assert seen == {"asked": 2_000, "new": None}
+
+
 def release(pair: Pair, fault: int) -> None:
     pair.release("q", HOLDER, [*holding(pair)[1:], model.task("d", 2)], fault)
 
@@ -161,6 +175,8 @@ CALLS: Final = {
     cancel: 8,
     reclaim_cancelled: 10,
     promote: 9,
+    fire: 4,
+    look_at_recurring: 4,
     release: 13,
     reclaim: 21,
     renew: 4,

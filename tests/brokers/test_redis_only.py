@@ -114,6 +114,42 @@ async def test_a_lead_lapses(rig: Rig) -> None:
         assert 0 < real(rig).wire.call("PTTL", keys.promoter("q")) <= 1000
 
 
+async def test_a_full_server_refuses_firings(rig: Rig) -> None:
+    """A firing is a push: a full server takes none, and notes none; a look it still allows."""
+    side = real(rig)
+    async with rig.broker.join(rig.member()) as session:
+        await session.fire("q", "r", None, 1_000, [])
+        side.noted("q", "r", 1_000, 29 * 86_400_000)
+        side.wire.call("CONFIG", "SET", "maxmemory", 1)
+        with pytest.raises(RefusedError, match="full"):
+            await session.fire("q", "r", 1_000, 2_000, [RAWS[0]])
+        seen = await session.recurring("q", ["r"])
+        assert seen.fired == {"r": 1_000}
+        assert side.asked("q", "r") > seen.now - 86_400_000
+        side.wire.call("CONFIG", "SET", "maxmemory", 0)
+        assert await session.fire("q", "r", 1_000, 2_000, [RAWS[0]])
+
+
+async def test_a_look_seldom_writes(rig: Rig) -> None:
+    """A name that was asked for not long ago isn't dated anew: looks are many."""
+    side = real(rig)
+    async with rig.broker.join(rig.member()) as session:
+        side.noted("q", "r", 1_000, 86_400_000)
+        before = side.asked("q", "r")
+        await session.recurring("q", ["r"])
+        assert side.asked("q", "r") == before
+
+
+async def test_a_note_that_nobody_can_read_is_none(rig: Rig) -> None:
+    """A field that somebody else has written counts as new, and is written over."""
+    side = real(rig)
+    side.wire.call("HSET", keys.recurring("q"), "r", "yesterday")
+    async with rig.broker.join(rig.member()) as session:
+        assert (await session.recurring("q", ["r"])).fired == {"r": None}
+        assert await session.fire("q", "r", None, 1_000, [])
+        assert (await session.recurring("q", ["r"])).fired == {"r": 1_000}
+
+
 async def test_scripts_come_back_after_a_restart(rig: Rig) -> None:
     """A server that knows no scripts is sent their text."""
     side = real(rig)

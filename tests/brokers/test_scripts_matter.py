@@ -15,6 +15,7 @@ from tests.brokers import test_conformance as suite
 from tests.brokers import test_conformance_delays as delays
 from tests.brokers import test_conformance_orders as orders
 from tests.brokers import test_conformance_recovery as recovery
+from tests.brokers import test_conformance_recurring as recurring
 from tests.brokers import test_faults as faults
 from tests.brokers import test_redis_only as redis_only
 from tests.brokers.conftest import real_rig
@@ -136,6 +137,55 @@ MUTANTS: Final[tuple[tuple[str, str, str, Check], ...]] = (
         "#!lua flags=allow-oom",
         "#!lua",
         redis_only.test_a_full_server_moves_what_is_due,
+    ),
+    (
+        "fire",
+        "if before ~= ARGV[2] then return 0 end",
+        "",
+        recurring.test_who_finds_it_unfired_fires,
+    ),
+    ("fire", "'RPUSH'", "'LPUSH'", recurring.test_who_finds_it_unfired_fires),
+    ("fire", "#ARGV > 3", "false", recurring.test_a_waiting_member_gets_what_is_fired),
+    (
+        "fire",
+        "string.format('%s %.0f', ARGV[3], now)",
+        "noted or (ARGV[3] .. ' 0')",
+        recurring.test_firing_keeps_a_name,
+    ),
+    ("fire", "for _ = 4, #ARGV do redis.pcall('RPOP', KEYS[2]) end", "", faults.fire),
+    ("fire", "#!lua", "#!lua flags=allow-oom", redis_only.test_a_full_server_refuses_firings),
+    ("fire", "or '-1'", "or '0'", redis_only.test_a_note_that_nobody_can_read_is_none),
+    (
+        "recurring",
+        "if asked[name] then",
+        "if false then",
+        recurring.test_a_look_tells_how_far_each_was_fired,
+    ),
+    (
+        "recurring",
+        "redis.call('HSET', KEYS[1], name, string.format('%s %.0f', upto, now))",
+        "",
+        recurring.test_what_nobody_declares_is_forgotten,
+    ),
+    (
+        "recurring",
+        "redis.call('HDEL', KEYS[1], name)",
+        "",
+        recurring.test_what_nobody_declares_is_forgotten,
+    ),
+    ("recurring", "age > kept", "age ~= 0", recurring.test_what_nobody_declares_is_forgotten),
+    (
+        "recurring",
+        "math.abs(age)",
+        "age",
+        recurring.test_a_clock_that_is_set_back_forgets_nothing,
+    ),
+    ("recurring", "math.abs(age) > kept / 10", "true", redis_only.test_a_look_seldom_writes),
+    (
+        "recurring",
+        "#!lua flags=allow-oom",
+        "#!lua",
+        redis_only.test_a_full_server_refuses_firings,
     ),
     (
         "release",

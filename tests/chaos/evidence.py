@@ -115,6 +115,16 @@ def stored_answers(directory: Path) -> Counter[str]:
     return counts
 
 
+def pushed_tasks(directory: Path, queue: str) -> Counter[str]:
+    """Return how often each task was pushed to the tail of a queue, from the same file."""
+    counts: Counter[str] = Counter()
+    for file in sorted((directory / "appendonlydir").glob("*.incr.aof")):
+        for words in _commands(file.read_bytes()):
+            if words[0].upper() == b"RPUSH" and words[1].decode() == queue:
+                counts.update(json.loads(body)["id"] for body in words[2:])
+    return counts
+
+
 def _commands(log: bytes) -> Iterator[list[bytes]]:
     """Split an append-only file into its commands."""
     at = 0

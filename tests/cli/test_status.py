@@ -1,4 +1,5 @@
 import json
+from datetime import datetime
 from pathlib import Path
 
 import pytest
@@ -96,3 +97,21 @@ def test_foreign_heartbeats_and_bodies_do_no_harm(
     found = json.loads(capsys.readouterr().out)
     assert [worker["worker_id"] for worker in found["workers"]] == ["b"]
     assert found["queues"][0]["oldest_s"] is None
+
+
+def test_recurring_tasks_are_listed(redis_url: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """Status shows when each recurring task was last due, and gets past what it can't read."""
+    with Queue(redis_url) as queue:
+        seconds, _ = queue.client.time()
+        noted = {"nightly": f"{seconds - 273_600}000 0", "ahead": f"{seconds + 7_530}000 0"}
+        strange = {"strange": "yesterday", b"\xff": "9" * 20}
+        queue.client.hset(f"{{{queue.name}}}:recurring", mapping=noted | strange)
+    assert run_here(["status", "--redis-url", redis_url]) == 0
+    lines = [line.split() for line in capsys.readouterr().out.splitlines()]
+    assert ["ahead", queue.name, "in", "2", "h", "5", "m"] in lines
+    assert ["nightly", queue.name, "3", "d", "4", "h", "ago"] in lines
+    assert run_here(["status", "--json", "--redis-url", redis_url]) == 0
+    found = json.loads(capsys.readouterr().out)["recurring"]
+    assert [task["name"] for task in found] == ["ahead", "nightly"]
+    assert datetime.fromisoformat(found[1]["fired"]).timestamp() == seconds - 273_600
+    assert found[0]["fired_s"] < 0 < found[1]["fired_s"]

@@ -127,7 +127,7 @@ def test_several_handler_modules_serve_their_queues(tmp_path: Path, redis_url: s
         names = ("--handlers", f"{SAMPLE}:handlers", "--handlers", f"{SAMPLE}:more")
         with Worker(tmp_path, *names, REDIS_URL=redis_url).ready() as worker:
             assert queue.answered(task)["result"] == {"doubled": 42}
-            assert "echo, fail" in worker.log()
+            assert "echo, nap, fail" in worker.log()
             assert worker.stop() == 0
 
 

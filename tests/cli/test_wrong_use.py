@@ -53,12 +53,18 @@ HANDLERS = {
     "an error": ("broken:handlers", "broken raised KeyError: 'SETTING' ("),
     "an exit": ("leaving:handlers", "leaving raised SystemExit: 3"),
     "no syntax": ("wrong:handlers", "wrong raised SyntaxError"),
+    "no schedule": (
+        "ticking:handlers",
+        "ticking raised HandlerError: recurring task 'tick' is due every 'soon', expected '30s'",
+    ),
     "a missing package": ("needy:handlers", "needy raised ModuleNotFoundError: No module named"),
 }
 MODULES = {
     "broken": "import os\nos.environ['SETTING']\n",
     "leaving": "raise SystemExit(3)\n",
     "wrong": "def (:\n",
+    "ticking": "from actors import Handlers\nhandlers = Handlers()\n"
+    "handlers.every('soon', 'tick')\n",
     "needy": "import a_package_that_is_missing\n",
 }
 
@@ -102,6 +108,15 @@ def test_two_handlers_of_one_type(tmp_path: Path) -> None:
     said = refused(tmp_path, "--redis-url", _SOMEWHERE, *names)
     assert "other_echo" in said
     assert "already handles" in said
+
+
+def test_a_recurring_task_that_nobody_handles(tmp_path: Path) -> None:
+    """A recurring task on a queue that is served, but without its handler, is refused."""
+    text = "from actors import Handlers\nhandlers = Handlers(queue='q')\n"
+    (tmp_path / "idle.py").write_text(f"{text}handlers.every('30s', 'tick')\n")
+    names = ("--handlers", "idle:handlers", "--queues", "q")
+    said = refused(tmp_path, "--redis-url", _SOMEWHERE, *names)
+    assert said.startswith("recurring task 'tick' is of the type 'tick', for which this worker has")
 
 
 def test_missing_packages(tmp_path: Path) -> None:
