@@ -10,15 +10,20 @@ Nothing here does I/O, reads a clock or draws a random number; times and ids com
 | `result` | `Result`, the answer that a producer waits for |
 | `dead_letter` | `DeadLetter` and its `Reason` |
 | `heartbeat` | `Heartbeat`, a worker's sign of life |
+| `progress` | `Progress`, how far a running task is |
 | `codec` | bytes to tasks, and answers to bytes |
 | `errors` | what the codec raises |
 """
 
 from messages.codec import (
     decode_payload,
+    decode_progress,
+    decode_state,
     decode_task,
     encode_heartbeat,
+    encode_progress,
     encode_result,
+    encode_state,
     encode_task,
     encode_value,
     renewed_task,
@@ -38,6 +43,7 @@ from messages.outcome import (
     Run,
     Succeeded,
 )
+from messages.progress import Progress
 from messages.result import Result
 from messages.task import PastError, Task
 
@@ -51,6 +57,7 @@ __all__ = [
     "Outcome",
     "PastError",
     "Postponed",
+    "Progress",
     "Reason",
     "Rejected",
     "Released",
@@ -62,9 +69,13 @@ __all__ = [
     "Undecodable",
     "UnencodableError",
     "decode_payload",
+    "decode_progress",
+    "decode_state",
     "decode_task",
     "encode_heartbeat",
+    "encode_progress",
     "encode_result",
+    "encode_state",
     "encode_task",
     "encode_value",
     "renewed_task",

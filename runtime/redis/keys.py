@@ -14,7 +14,9 @@ of one queue's keys would share a slot.
 | `{Q}:unique:<id>` | STRING | a task of this id was pushed | `unique_for` | push |
 | `{Q}:promoter` | STRING | the holder that looks at the delayed tasks | 1 s | promote |
 | `{Q}:dead` | STREAM | dead letters | never | settle, reclaim |
+| `{Q}:saved` | HASH | task id → `<number> <JSON>`, a state | never | save; settle, reclaim remove |
 | `brain:task:<id>:result` | STRING | the result's JSON | 3600 s | settle, reclaim |
+| `brain:task:<id>:progress` | STRING | how far a running task is, JSON | 60 s | report |
 | `brain:worker:<id>:heartbeat` | STRING | the heartbeat's JSON | 60 s | heartbeat |
 """
 
@@ -59,6 +61,16 @@ def settled(queue: str, holder: str) -> str:
 def dead(queue: str) -> str:
     """Return the key of a queue's dead letters."""
     return f"{{{queue}}}:dead"
+
+
+def saved(queue: str) -> str:
+    """Return the key of the states that a queue's tasks have saved."""
+    return f"{{{queue}}}:saved"
+
+
+def progress(task_id: str) -> str:
+    """Return the key of what is known of a running task."""
+    return f"brain:task:{task_id}:progress"
 
 
 def delayed(queue: str) -> str:

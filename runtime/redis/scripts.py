@@ -3,7 +3,7 @@
 Each script's file says its keys, arguments and reply, and which invariants it keeps.
 """
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from datetime import datetime
 from functools import cache
 from hashlib import sha1
@@ -30,6 +30,9 @@ SETTLED_EXPIRES: Final = 3600
 
 LEAD: Final = 1_000
 """Milliseconds for which a holder leads in looking at the delayed tasks."""
+
+_LONGEST_NUMBER: Final = 16
+"""Digits of a saved state's number."""
 
 _STATUSES: Final = {ord("D"): Settled.DONE, ord("S"): Settled.STALE, ord("F"): Settled.FAILED}
 
@@ -80,6 +83,7 @@ async def settle(
         keys.settled(queue, holder),
         keys.dead(queue),
         keys.delayed(queue),
+        keys.saved(queue),
     ]
     words: list[Word] = [number, RESULT_EXPIRES, keys.RESULTS_CHANNEL, SETTLED_EXPIRES]
     for one in batch:
@@ -105,6 +109,7 @@ def _append_ending(names: list[Word], words: list[Word], ending: Settlement) -> 
         names.append(keys.result(ending.task_id))
         words.append("1")
         words.append(ending.result)
+    words.append(ending.task_id or "")
 
 
 def due(after: float | None, at: datetime | None) -> tuple[str, int]:
@@ -165,11 +170,48 @@ async def requeue(call: Call, queue: str, items: Sequence[tuple[str, bytes, str 
     return count
 
 
-async def release(call: Call, queue: str, holder: str, raws: Sequence[bytes]) -> int:
+async def release(
+    call: Call, queue: str, holder: str, raws: Sequence[bytes], bodies: Mapping[bytes, bytes]
+) -> int:
     """Put held tasks back to the head of their queue; return how many were held."""
     names = (queue, keys.inflight(queue, holder))
-    count: int = await run(call, "release", names, *raws)
+    words: list[Word] = []
+    for raw in raws:
+        words += (raw, bodies.get(raw, b""))
+    count: int = await run(call, "release", names, *words)
     return count
+
+
+async def save(  # noqa: PLR0913, PLR0917 - the parts of a save
+    call: Call, queue: str, holder: str, raw: bytes, task_id: str, state: bytes
+) -> int:
+    """Keep a held task's state; return its number, or 0 if the holder doesn't hold the task."""
+    names = (keys.inflight(queue, holder), keys.saved(queue))
+    number: int = await run(call, "save", names, raw, task_id, state)
+    return number
+
+
+async def saved(call: Call, queue: str, task_id: str) -> tuple[int, bytes] | None:
+    """Read the number and the state that were saved last for a task; None if none can be read."""
+    value: bytes | None = await call("HGET", keys.saved(queue), task_id)
+    number, _, state = (value or b"").partition(b" ")
+    sound = number.isdigit() and len(number) <= _LONGEST_NUMBER and state
+    return (int(number), state) if sound else None
+
+
+async def saved_numbers(call: Call, queue: str, task_ids: Sequence[str]) -> dict[str, int]:
+    """Read the numbers of the states of these tasks, of those that have one."""
+    found: list[int] = await run(call, "saved_numbers", (keys.saved(queue),), *task_ids)
+    return {task_id: number for task_id, number in zip(task_ids, found, strict=False) if number}
+
+
+async def report(
+    call: Call, progress: Mapping[str, bytes], over: Mapping[str, bytes], expires: float
+) -> None:
+    """Store what is known of running tasks for `expires` seconds, and remove what was stored."""
+    names = [keys.progress(task_id) for task_id in (*progress, *over)]
+    bodies = (*progress.values(), *over.values())
+    await run(call, "report", names, int(expires * 1000), len(progress), *bodies)
 
 
 async def held(call: Call, queue: str, holder: str) -> list[bytes]:
@@ -211,6 +253,7 @@ async def reclaim(
         keys.inflight(queue, holder),
         keys.leases(queue),
         keys.dead(queue),
+        keys.saved(queue),
     ]
     words: list[Word] = [holder, pulse or "", RESULT_EXPIRES, keys.RESULTS_CHANNEL]
     for one in recoveries:

@@ -1,10 +1,11 @@
 """One worker's session with a Redis server: what `actors.Session` promises, on real connections.
 
 There is one connection for each actor that must not wait for another's calls: the fetcher, the
-publisher, everybody else, the lease thread, and one for the blocking wait on each queue.
+publisher, the runs' states and progress, everybody else, the lease thread, and one for the
+blocking wait on each queue.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Final
 
 import anyio
@@ -45,11 +46,12 @@ class Lines:
     take: Line
     settle: Line
     rest: Line
+    notes: Line
     waits: dict[str, WaitingLine]
 
     def all(self) -> tuple[Line, ...]:
         """Return each of them."""
-        return (self.take, self.settle, self.rest, *self.waits.values())
+        return (self.take, self.settle, self.rest, self.notes, *self.waits.values())
 
 
 class RedisSession:
@@ -198,9 +200,11 @@ class RedisSession:
                 logger.warning("The server refused a part of settling: {}", refusal)
             return statuses
 
-    async def release(self, queue: str, raws: Sequence[bytes]) -> None:
+    async def release(
+        self, queue: str, raws: Sequence[bytes], bodies: Mapping[bytes, bytes] = {}
+    ) -> None:
         """Put held tasks back to the head of their queue."""
-        await scripts.release(self._lines.take.call, queue, self._member.holder, raws)
+        await scripts.release(self._lines.take.call, queue, self._member.holder, raws, bodies)
 
     async def promote(self, queue: str, limit: int) -> Promoted:
         """Move due tasks to the tail of the queue, if this worker leads."""
@@ -228,6 +232,25 @@ class RedisSession:
     async def forget(self, queue: str, holder: str) -> None:
         """Drop a holder that owns neither a lease nor a task."""
         await scripts.forget(self._lines.rest.call, queue, holder)
+
+    async def save(self, queue: str, raw: bytes, task_id: str, state: bytes) -> int:
+        """Keep a held task's state."""
+        holder = self._member.holder
+        return await scripts.save(self._lines.notes.call, queue, holder, raw, task_id, state)
+
+    async def saved(self, queue: str, task_id: str) -> tuple[int, bytes] | None:
+        """Read the state that was saved last for a task."""
+        return await scripts.saved(self._lines.notes.call, queue, task_id)
+
+    async def saved_numbers(self, queue: str, task_ids: Sequence[str]) -> dict[str, int]:
+        """Read the numbers of saved states."""
+        return await scripts.saved_numbers(self._lines.rest.call, queue, task_ids)
+
+    async def report(
+        self, progress: Mapping[str, bytes], over: Mapping[str, bytes], expires: float
+    ) -> None:
+        """Store what is known of running tasks, and remove what was stored of others."""
+        await scripts.report(self._lines.notes.call, progress, over, expires)
 
     def cut(self) -> None:
         """Give the server up."""

@@ -3,7 +3,7 @@
 Both have the same synchronous methods, and show all that they keep as one `Snapshot`.
 """
 
-from collections.abc import Coroutine, Iterable, Sequence
+from collections.abc import Coroutine, Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any, Final, TypeVar
 
@@ -29,6 +29,7 @@ class QueueView:
     holders: frozenset[str]
     dead: tuple[tuple[bytes, ...], ...]
     delayed: frozenset[bytes] = frozenset()
+    saved: dict[str, bytes] = field(factory=dict)
 
 
 @frozen
@@ -38,6 +39,7 @@ class Snapshot:
     queues: dict[str, QueueView]
     results: dict[str, bytes]
     heartbeats: dict[str, bytes]
+    progress: dict[str, bytes]
     published: tuple[tuple[str, bytes], ...]
 
 
@@ -102,8 +104,25 @@ class RealSide:
     ) -> list[Settled]:
         return drive(scripts.settle(self.call, queue, holder, number, batch))[0]
 
-    def release(self, queue: str, holder: str, raws: Sequence[bytes]) -> int:
-        return drive(scripts.release(self.call, queue, holder, raws))
+    def release(
+        self, queue: str, holder: str, raws: Sequence[bytes], bodies: Mapping[bytes, bytes] = {}
+    ) -> int:
+        return drive(scripts.release(self.call, queue, holder, raws, bodies))
+
+    def save(self, queue: str, holder: str, raw: bytes, task_id: str, state: bytes) -> int:
+        return drive(scripts.save(self.call, queue, holder, raw, task_id, state))
+
+    def saved(self, queue: str, task_id: str) -> tuple[int, bytes] | None:
+        return drive(scripts.saved(self.call, queue, task_id))
+
+    def saved_numbers(self, queue: str, task_ids: Sequence[str]) -> dict[str, int]:
+        return drive(scripts.saved_numbers(self.call, queue, task_ids))
+
+    def report(self, progress: Mapping[str, bytes], over: Mapping[str, bytes]) -> None:
+        drive(scripts.report(self.call, progress, over, 60.0))
+
+    def drop_state(self, queue: str, task_id: str) -> None:
+        self.wire.call("HDEL", keys.saved(queue), task_id)
 
     def held(self, queue: str, holder: str) -> list[bytes]:
         return drive(scripts.held(self.call, queue, holder))
@@ -164,20 +183,23 @@ class RealSide:
             commands.append(("ZRANGE", keys.holders(queue), 0, -1))
             commands.append(("XRANGE", keys.dead(queue), "-", "+"))
             commands.append(("ZRANGE", keys.delayed(queue), 0, -1))
+            commands.append(("HGETALL", keys.saved(queue)))
             commands += [("LRANGE", keys.inflight(queue, one), 0, -1) for one in names.holders]
         commands += [("GET", keys.result(task_id)) for task_id in names.task_ids]
         commands += [("GET", keys.heartbeat(worker_id)) for worker_id in names.worker_ids]
+        commands += [("GET", keys.progress(task_id)) for task_id in names.task_ids]
         replies = iter(self.wire.calls(commands))
         self._check_keys(next(replies))
         return Snapshot(
             queues={queue: self._queue(replies) for queue in names.queues},
             results=_present(names.task_ids, replies),
             heartbeats=_present(names.worker_ids, replies),
+            progress=_present(names.task_ids, replies),
             published=self.published(),
         )
 
     def _queue(self, replies: Any) -> QueueView:
-        waiting, leases, holders, dead, delayed = (next(replies) for _ in range(5))
+        waiting, leases, holders, dead, delayed, saved = (next(replies) for _ in range(6))
         inflight = {holder: tuple(next(replies)) for holder in self._names.holders}
         return QueueView(
             waiting=tuple(waiting),
@@ -189,15 +211,20 @@ class RealSide:
             holders=frozenset(holder.decode() for holder in holders),
             dead=tuple(tuple(fields) for _, fields in dead),
             delayed=frozenset(delayed),
+            saved={
+                task_id.decode(): state
+                for task_id, state in zip(saved[::2], saved[1::2], strict=True)
+            },
         )
 
     def _check_keys(self, found: Iterable[bytes]) -> None:
         names = self._names
         known = {keys.result(task_id) for task_id in names.task_ids}
+        known |= {keys.progress(task_id) for task_id in names.task_ids}
         known |= {keys.heartbeat(worker_id) for worker_id in names.worker_ids}
         for queue in names.queues:
             known |= {queue, keys.leases(queue), keys.holders(queue), keys.dead(queue)}
-            known |= {keys.delayed(queue), keys.promoter(queue)}
+            known |= {keys.delayed(queue), keys.promoter(queue), keys.saved(queue)}
             for holder in names.holders:
                 known |= {keys.inflight(queue, holder), keys.settled(queue, holder)}
         leaked = {key.decode() for key in found} - known
@@ -226,6 +253,12 @@ class MemorySide:
         self.look = self.store.look
         self.forget = self.store.forget
         self.leave = self.store.leave
+        self.save = self.store.save
+        self.saved = self.store.notes.saved
+        self.saved_numbers = self.store.notes.numbers
+
+    def report(self, progress: Mapping[str, bytes], over: Mapping[str, bytes]) -> None:
+        self.store.notes.report(progress, over, 60.0, 0.0)
 
     def settle(
         self, queue: str, holder: str, number: int, batch: Sequence[Settlement]
@@ -267,6 +300,7 @@ class MemorySide:
             queues={queue: self._queue(queue) for queue in self._names.queues},
             results={task_id: one.value for task_id, one in store.results.items()},
             heartbeats={worker_id: one.value for worker_id, one in store.heartbeats.items()},
+            progress={task_id: one.value for task_id, one in store.notes.progress.items()},
             published=tuple(store.published),
         )
 
@@ -281,4 +315,8 @@ class MemorySide:
                 (b"task", one.raw, *(word.encode() for word in one.fields())) for one in state.dead
             ),
             delayed=frozenset(state.delayed),
+            saved={
+                task_id: b"%d %s" % saved
+                for task_id, saved in self.store.notes.states[queue].items()
+            },
         )

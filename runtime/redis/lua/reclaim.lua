@@ -5,14 +5,15 @@
 --       2 the dead holder's inflight list, LIST
 --       3 leases, HASH
 --       4 dead letters, STREAM
---       5… the result's key, STRING, of each item that has an answer, in order
+--       5 saved states, HASH
+--       6… the result's key, STRING, of each item that has an answer, in order
 -- ARGV  1 the dead holder
 --       2 its lease as it was seen, or '' if it owned none
 --       3 seconds after which an answer expires
 --       4 the channel of all results
 --       5… the items, in the order of the list: the raw body, then either 'Q' and the body that
 --         goes to the queue, or 'B', how many fields its dead letter has beside the body, those
---         fields, whether it has an answer ('1' or '0'), the answer if so
+--         fields, whether it has an answer ('1' or '0'), the answer if so, the task's id or ''
 -- Reply how many items were recovered
 --
 -- Keeps I5: nothing is done if the lease isn't what was seen: the holder lives, or another
@@ -26,7 +27,7 @@ end
 local lease = redis.call('HGET', KEYS[3], ARGV[1]) or ''
 if lease ~= ARGV[2] then return 0 end
 
-local items, at, next_key = {}, 5, 5
+local items, at, next_key = {}, 5, 6
 while at <= #ARGV do
   local item = {raw = ARGV[at]}
   if ARGV[at + 1] == 'Q' then
@@ -43,7 +44,8 @@ while at <= #ARGV do
       next_key = next_key + 1
       at = at + 1
     end
-    at = at + 1
+    item.id = ARGV[at + 1]
+    at = at + 2
   end
   items[#items + 1] = item
 end
@@ -67,6 +69,7 @@ local function bury(item)
   if not broken then
     local removed = redis.pcall('RPOP', KEYS[2])
     if not failed(removed) then
+      if item.id ~= '' then redis.pcall('HDEL', KEYS[5], item.id) end
       if item.key then
         redis.pcall('PUBLISH', ARGV[4], item.answer)
         redis.pcall('PUBLISH', item.key, item.answer)

@@ -5,7 +5,8 @@
 --       2 number and statuses of the holder's last batch, STRING
 --       3 dead letters, STREAM
 --       4 delayed tasks, ZSET
---       5… the result's key, STRING, of each item that has an answer, in order
+--       5 saved states, HASH
+--       6… the result's key, STRING, of each item that has an answer, in order
 -- ARGV  1 the batch's number; grows by one with each batch, and is the same when sent again
 --       2 seconds after which an answer expires
 --       3 the channel of all results
@@ -13,14 +14,15 @@
 --       5… the items: raw, then either -1, the body that is delayed, '+' if it is due so many ms
 --         from now by the server's clock or '@' if at that time, those ms; or how many fields its
 --         dead letter has beside the body (0: it has no dead letter), those fields, whether it has
---         an answer ('1' or '0'), the answer if so
+--         an answer ('1' or '0'), the answer if so, the task's id or ''
 -- Reply 1 a status per item: D done, S stale (not held by this holder), F refused by the server
 --       2 the first refusal in words, or ''
 --
 -- Keeps I2: what isn't in our inflight list isn't ours to answer; a batch that comes again after
 -- a lost reply is known by its number and answers as before, doing nothing. Keeps I1: the
 -- destination is written first and the source removed last; an item whose removal fails has its
--- writes undone, and no item's failure touches another's.
+-- writes undone, and no item's failure touches another's. What a task has saved goes with its end;
+-- a state that can't be removed stays behind and harms nobody, for no body tells of it.
 local function failed(reply)
   return type(reply) == 'table' and reply.err
 end
@@ -31,6 +33,7 @@ if before then
   if tonumber(number) >= tonumber(ARGV[1]) then return {statuses, ''} end
 end
 
+local saves = redis.call('TYPE', KEYS[5]).ok == 'hash'
 local statuses, refusal, publish = {}, '', {}
 
 local function refused(reply)
@@ -97,12 +100,19 @@ local function ended(raw, count, at, next_key)
     next_key = next_key + 1
     at = at + 1
   end
+  local id = ARGV[at + 1]
   local status = settle(raw, fields, key, answer)
-  if status == 'D' and key then publish[#publish + 1] = {key, answer} end
-  return status, at + 1, next_key
+  if status == 'D' then
+    if key then publish[#publish + 1] = {key, answer} end
+    if saves and id ~= '' then
+      local dropped = redis.pcall('HDEL', KEYS[5], id)
+      if failed(dropped) then refused(dropped) end
+    end
+  end
+  return status, at + 2, next_key
 end
 
-local at, next_key = 5, 5
+local at, next_key = 5, 6
 while at <= #ARGV do
   local raw, count = ARGV[at], tonumber(ARGV[at + 1])
   at = at + 2
