@@ -13,6 +13,7 @@ Knows no server, no environment and no command line; runs on asyncio and on trio
 | `publisher`, `answers` | tells the server how tasks ended; composes what it is told |
 | `janitor`, `death_watch`, `recovery` | recovers the tasks of the dead; who is dead; what becomes |
 | `promoter` | moves delayed tasks whose time has come |
+| `reporter` | says of tasks that take a while how far they are |
 | `lease_keeper`, `heartbeat` | after a lapse; signs of life |
 | `drain`, `stop_request` | the end, in order; until when |
 | `handlers`, `payloads`, `context`, `control` | what writers of handlers use |

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from attrs import field, frozen
 from loguru import logger
@@ -15,6 +15,9 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from loguru import Logger
+
+_LARGE: Final = 2**31
+"""From here on a number is checked more closely."""
 
 
 @frozen(eq=False)
@@ -61,9 +64,10 @@ class Context:
             TypeError: one of them is no number.
             ValueError: one of them is no number from 0 to 2**53.
         """
-        if not (type(done) is int and 0 <= done <= 1_000_000_000):  # noqa: PLR2004 - the common case
+        # Whole numbers are the common case, and a loop may call this a million times.
+        if type(done) is not int or not 0 <= done < _LARGE:
             done = checked("done", done)
-        if total is not None:
+        if total is not None and (type(total) is not int or not 0 <= total < _LARGE):
             total = checked("total", total)
         self.notes.progress = (done, total)
 

@@ -6,8 +6,6 @@ has lost it can't write over what the next run saves.
 """
 
 from collections.abc import Awaitable, Generator
-from concurrent.futures import CancelledError
-from math import isfinite
 from threading import get_ident
 from typing import Final
 
@@ -171,11 +169,7 @@ class RunNotes(Notes):
         """
         if get_ident() == self.loop.thread:
             return self._save(state)
-        try:
-            run_on_loop(self._save, state, token=self.loop.token)
-        except CancelledError:
-            # The loop has given this thread up.
-            raise TaskLostError(self.delivery.task.id) from None
+        run_on_loop(self._save_shielded, state, token=self.loop.token)
         return DONE
 
     async def _save(self, state: bytes) -> None:
@@ -191,6 +185,11 @@ class RunNotes(Notes):
             raise TaskLostError(self.delivery.task.id)
         self._number = number
         self._sending = False
+
+    async def _save_shielded(self, state: bytes) -> None:
+        """Save for a thread, which nobody cancels; it ends with the run, if not before."""
+        with anyio.CancelScope(shield=True):
+            await self._save(state)
 
     async def _send(self, state: bytes) -> int:
         delivery = self.delivery
@@ -216,6 +215,6 @@ def checked(name: str, value: object) -> float:
     expected = f"expected a number from 0 to {_MOST}"
     if isinstance(value, bool) or not isinstance(value, int | float):
         raise TypeError(f"progress: {name} is of the type {type(value).__name__}, {expected}")
-    if not (isfinite(value) and 0 <= value <= _MOST):
+    if not 0 <= value <= _MOST:
         raise ValueError(f"progress: {name} is {value!r}, {expected}")
     return value

@@ -1,7 +1,7 @@
 """The wiring of a worker's actors.
 
     session ─▶ Fetcher ═deliveries═▶ Executor (one a slot) ═outcomes═▶ Publisher ─▶ session
-               HeartbeatSender · LeaseKeeper · Janitor · Promoter (one a queue) · Drain
+               HeartbeatSender · LeaseKeeper · Janitor · Promoter (one a queue) · Reporter · Drain
 
 `═` is a memory channel. The actors share nothing else but one `WorkerState` and one `Ledger`.
 
@@ -35,6 +35,7 @@ from actors.ledger import Ledger
 from actors.processes import Processes
 from actors.promoter import Promoter
 from actors.publisher import Publisher
+from actors.reporter import Reporter
 from actors.settings import WorkerSettings
 from actors.state import WorkerState
 from actors.stop_request import StopRequest
@@ -105,6 +106,8 @@ async def run_tree(parts: Parts, slots: TaskGroup) -> None:
         group.start_soon(janitor.run)
         for queue in parts.queues:
             group.start_soon(Promoter(queue, session, parts.surroundings).run)
+        reporter = Reporter(session, state, ledger, parts.worker_id, parts.surroundings)
+        group.start_soon(reporter.run)
         group.start_soon(drain.run)
         group.start_soon(parts.stop.keep_time)
 
