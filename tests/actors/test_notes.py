@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from actors import Backoff, Context, RefusedError, Retry, StateTooLargeError, TaskLostError
 from actors.notes import MAX_STATE_BYTES
 from messages import UnencodableError, decode_task
-from tests.actors.stage import Q, Stage, until
+from tests.actors.stage import Q, Stage, body, until
 
 pytestmark = pytest.mark.anyio
 
@@ -353,6 +353,19 @@ async def test_a_state_that_cannot_be_read_is_none(stage: Stage, lines: list[str
     assert any("Task a begins anew: its saved state is no JSON" in line for line in lines)
 
 
+async def test_a_state_of_which_the_body_knows_nothing_is_found(stage: Stage) -> None:
+    """What was saved in the very moment of a recovery isn't in the body; the next run finds it."""
+
+    @stage.handlers.on("resumed")
+    async def resumed(_: dict[str, Any], context: Context) -> Any:
+        return context.saved
+
+    stage.memory.store.notes.keep(Q, "a", b'"late"')
+    async with stage.working():
+        await stage.memory.push_raw(Q, body("a", "resumed", deaths=1))
+        assert (await stage.answer("a"))["result"] == {"value": "late"}
+
+
 async def test_a_task_without_a_past_asks_for_no_state(stage: Stage) -> None:
     """The first run of a task costs no call; nor does a handler without a context."""
 
@@ -432,6 +445,25 @@ async def test_a_thread_that_was_given_up_saves_nothing(stage: Stage) -> None:
         await to_thread.run_sync(ended.wait, 30)
     assert answer["result"] == {"value": "early"}
     assert len(lost) == 1
+
+
+@pytest.mark.real_time
+async def test_a_thread_that_was_given_up_does_not_wait_for_the_server(stage: Stage) -> None:
+    """A save that gets no reply ends with its run, so the thread ends too."""
+    lost: list[str] = []
+
+    @stage.handlers.on("slow", timeout=0.05)
+    def slow(_: dict[str, Any], context: Context) -> None:
+        try:
+            context.save("never")
+        except TaskLostError as error:
+            lost.append(error.task_id)
+
+    stage.broker.network("w").fails = lambda name: name == "save"
+    async with stage.working(worker_id="w"):
+        answer = await stage.run("slow")
+        await until(lambda: lost, "the thread has ended")
+    assert answer["result"]["error_type"] == "TimeoutError"
 
 
 def test_a_context_of_a_test_keeps_what_is_said() -> None:
