@@ -211,8 +211,8 @@ class Session(Protocol):
         """Keep a held task's state until the task is answered; may be sent again.
 
         Returns:
-            Its number, which grows with each save; 0 if the task isn't held by this worker, and
-            then nothing was saved.
+            Its number, which grows with each state that differs from the one before; 0 if the
+            task isn't held by this worker, and then nothing was saved.
         """
 
     async def saved(self, queue: str, task_id: str) -> tuple[int, bytes] | None:

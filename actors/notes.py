@@ -175,8 +175,8 @@ class RunNotes(Notes):
     async def _save(self, state: bytes) -> None:
         """Save a state; a cancellation leaves it or the one before.
 
-        It is sent again after a lost reply, since it may be stored twice. They take turns, so that
-        an older one never comes after a newer one.
+        It is sent again after a lost reply, since the same state may be stored twice. Saves take
+        turns, so that an older one never comes after a newer one.
         """
         self._turn = self._turn or anyio.Lock()
         async with self._turn:

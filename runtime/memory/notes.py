@@ -23,7 +23,9 @@ class NotesStore:
 
     def keep(self, queue: str, task_id: str, state: bytes) -> int:
         """Keep a task's state in place of the one before, and return its number."""
-        number, _ = self.states[queue].get(task_id, (0, b""))
+        number, before = self.states[queue].get(task_id, (0, None))
+        if state == before:
+            return number
         self.states[queue][task_id] = (number + 1, state)
         return number + 1
 

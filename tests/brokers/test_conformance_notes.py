@@ -15,12 +15,13 @@ pytestmark = pytest.mark.anyio
 
 
 async def test_a_held_tasks_state_is_kept(rig: Rig) -> None:
-    """The newest state is read, under a number that grows with each save; others have none."""
+    """The newest state is read, under a number that grows with each new one; others have none."""
     await rig.push(RAWS[0], RAWS[1])
     async with rig.broker.join(rig.member()) as session:
         await session.take("q", 2)
         assert await session.saved("q", "t0") is None
         assert await session.save("q", RAWS[0], "t0", b'{"step": 1}') == 1
+        assert await session.save("q", RAWS[0], "t0", b'"\xc3\xbc 2"') == 2
         assert await session.save("q", RAWS[0], "t0", b'"\xc3\xbc 2"') == 2
         assert await session.save("q", RAWS[1], "t1", b"null") == 1
         assert await session.saved("q", "t0") == (2, b'"\xc3\xbc 2"')

@@ -87,10 +87,10 @@ def reclaim(pair: Pair, fault: int) -> None:
 
 
 def with_states(pair: Pair) -> list[bytes]:
-    """Let the holder hold tasks of which three have saved something, and return them."""
+    """Let the holder hold tasks of which two have saved something, and return them."""
     raws = holding(pair)
-    for raw in (raws[0], raws[1], raws[0]):
-        pair.save("q", HOLDER, raw, b'{"step": 1}')
+    for step, raw in enumerate((raws[0], raws[1], raws[0])):
+        pair.save("q", HOLDER, raw, b'{"step": %d}' % step)
     return raws
 
 

@@ -172,17 +172,23 @@ MUTANTS: Final[tuple[tuple[str, str, str, Check], ...]] = (
         "",
         notes.test_who_lost_a_task_saves_nothing,
     ),
-    ("save", ") + 1 end", ") end", notes.test_a_held_tasks_state_is_kept),
+    ("save", "return number + 1", "return number", notes.test_a_held_tasks_state_is_kept),
     (
         "save",
-        "redis.call('HSET', KEYS[2], ARGV[2], string.format('%d ', number) .. ARGV[3])",
+        "if state == ARGV[3] then return number end",
         "",
         notes.test_a_held_tasks_state_is_kept,
     ),
     (
         "save",
-        "tonumber(string.match(before, '^(%d+) ')) or 0",
-        "tonumber(string.match(before, '^(%d+) '))",
+        "redis.call('HSET', KEYS[2], ARGV[2], string.format('%d ', number + 1) .. ARGV[3])",
+        "",
+        notes.test_a_held_tasks_state_is_kept,
+    ),
+    (
+        "save",
+        "tonumber(number) or 0",
+        "tonumber(number)",
         notes.test_what_somebody_else_wrote_is_no_state,
     ),
     (
