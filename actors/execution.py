@@ -114,7 +114,8 @@ class Execution:
         limit = task.timeout or handler.timeout or self._tools.settings.timeout
         value, error = await self._call(handler, payload, running, limit)
         self._state.note_end(running, anyio.current_time())
-        running.note_saves()
+        if running.notes is not None:
+            running.note_saves()
         outcome = self._judge(handler, running, value, error, limit)
         if log and not running.forsaken:
             _say(outcome)
