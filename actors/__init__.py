@@ -16,9 +16,11 @@ Knows no server, no environment and no command line; runs on asyncio and on trio
 | `order_watch` | looks for what people order: cancelled tasks, paused queues |
 | `scheduler`, `due_times` | fires recurring tasks; decides which of their due times |
 | `recurrences`, `schedules` | what recurs, as declared; when it is due |
+| `reporter` | says of tasks that take a while how far they are |
 | `lease_keeper`, `heartbeat` | after a lapse; signs of life |
 | `drain`, `stop_request` | the end, in order; until when |
 | `handlers`, `payloads`, `context`, `control` | what writers of handlers use |
+| `notes` | what a run notes of itself: progress, and the state that it saves |
 | `broker` | `Broker` and `Session`: what the actors need of a server |
 | `state`, `ledger`, `settings`, `surroundings` | what the actors share and go by |
 """
@@ -45,6 +47,7 @@ from actors.context import Context
 from actors.control import Backoff, Reject, Retry
 from actors.death_watch import Timing
 from actors.handlers import Handler, HandlerError, Handlers
+from actors.notes import StateTooLargeError, TaskLostError
 from actors.settings import WorkerSettings
 from actors.state import RunningTask, Statistics
 from actors.surroundings import Surroundings
@@ -74,9 +77,11 @@ __all__ = [
     "Session",
     "Settled",
     "Settlement",
+    "StateTooLargeError",
     "Statistics",
     "Surroundings",
     "Taken",
+    "TaskLostError",
     "Timing",
     "UnreachableError",
     "Worker",

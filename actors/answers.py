@@ -102,7 +102,29 @@ def _next_body(outcome: Retried, worker_id: str, now: datetime, nonce: str) -> b
         time=now,
     )
     errors = (*task.errors, past)[-_PAST_KEPT:]
-    return rewrite_task(outcome.delivery.raw, nonce=nonce, attempt=task.attempt + 1, errors=errors)
+    changes = saves_noted(task, outcome.delivery.saved)
+    return rewrite_task(
+        outcome.delivery.raw, nonce=nonce, attempt=task.attempt + 1, errors=errors, **changes
+    )
+
+
+def saves_noted(task: Task, number: int, deaths: int = 0) -> dict[str, int]:
+    """Return what changes in a task's body when it has saved a state, or nothing if it hasn't.
+
+    Who saves something new gets on, so the deaths before it count no more (I7).
+
+    Args:
+        task: the task.
+        number: the number of its newest state.
+        deaths: those since it was saved.
+    """
+    return {"saved": number, "deaths": deaths} if number > task.saved else {}
+
+
+def released_body(delivery: Delivery, token: Callable[[], str]) -> bytes | None:
+    """Return what goes back to the queue for a task that is given back; None for its own bytes."""
+    changes = saves_noted(delivery.task, delivery.saved)
+    return rewrite_task(delivery.raw, nonce=token(), **changes) if changes else None
 
 
 @frozen

@@ -220,8 +220,16 @@ class Session(Protocol):
     async def settle(self, queue: str, batch: Sequence[Settlement]) -> list[Settled]:
         """End tasks, each wholly or not at all; sent again until an answer comes."""
 
-    async def release(self, queue: str, raws: Sequence[bytes]) -> None:
-        """Put held tasks back to the head of their queue, in the order given."""
+    async def release(
+        self, queue: str, raws: Sequence[bytes], bodies: Mapping[bytes, bytes] = {}
+    ) -> None:
+        """Put held tasks back to the head of their queue, in the order given.
+
+        Args:
+            queue: where they came from.
+            raws: their bytes in the inflight list.
+            bodies: what goes to the queue instead of some of them.
+        """
 
     async def promote(self, queue: str, limit: int) -> Promoted:
         """Move up to `limit` due tasks to the tail of the queue, if this worker leads."""
@@ -256,6 +264,31 @@ class Session(Protocol):
 
     async def forget(self, queue: str, holder: str) -> None:
         """Drop a holder that owns neither a lease nor a task."""
+
+    async def save(self, queue: str, raw: bytes, task_id: str, state: bytes) -> int:
+        """Keep a held task's state until the task is answered; may be sent again.
+
+        Returns:
+            Its number, which grows with each state that differs from the one before; 0 if the
+            task isn't held by this worker, and then nothing was saved.
+        """
+
+    async def saved(self, queue: str, task_id: str) -> tuple[int, bytes] | None:
+        """Read the number and the state that were saved last for a task."""
+
+    async def saved_numbers(self, queue: str, task_ids: Sequence[str]) -> dict[str, int]:
+        """Read the numbers of the saved states of these tasks, of those that have one."""
+
+    async def report(
+        self, progress: Mapping[str, bytes], over: Mapping[str, bytes], expires: float
+    ) -> None:
+        """Store what is known of running tasks, and remove what was stored of others.
+
+        Args:
+            progress: by task id, stored for `expires` seconds.
+            over: by task id, what was stored last; it is removed if it is still that.
+            expires: seconds.
+        """
 
 
 class Broker(Protocol):

@@ -92,6 +92,7 @@ class Drain:
             task = running.delivery.task
             logger.error("The handler of task {} can't be cancelled; it is given up", task.id)
             running.forsaken = True
+            running.note_saves()
             self._outcomes.send_nowait(Released(running.delivery))
         if not self._ends.executors.is_set():
             for executor in self._executors:

@@ -20,6 +20,7 @@ from actors.control import Reject
 from actors.failures import Failure, failure_of, shortened_traceback
 from actors.handlers import Handler
 from actors.ledger import Ledger
+from actors.notes import Loop, RunNotes
 from actors.payloads import InvalidPayloadError, UnknownKeys
 from actors.processes import Processes
 from actors.retry import decide
@@ -59,6 +60,7 @@ class Tools:
         worker_id: for the handlers' context.
         unknown_keys: says once what payloads have too much.
         processes: runs handlers in processes.
+        loop: where the session is, for handlers in threads.
         threads: bounds the threads of `def` handlers. It is the executors that bound how many run
             at once; a thread that was given up must not keep a slot from working.
     """
@@ -71,6 +73,7 @@ class Tools:
     session: Session
     worker_id: str
     processes: Processes
+    loop: Loop = field(factory=Loop)
     unknown_keys: UnknownKeys = field(factory=UnknownKeys)
     threads: anyio.CapacityLimiter = field(factory=lambda: anyio.CapacityLimiter(inf))
 
@@ -112,6 +115,8 @@ class Execution:
         limit = task.timeout or handler.timeout or self._tools.settings.timeout
         value, error = await self._call(handler, payload, running, limit)
         self._state.note_end(running, anyio.current_time())
+        if running.notes is not None:
+            running.note_saves()
         outcome = self._judge(handler, running, value, error, limit)
         if log and not running.forsaken:
             _say(outcome)
@@ -159,19 +164,20 @@ class Execution:
         """
         scope = running.scope
         scope.deadline = running.since + limit
+        task = running.delivery.task
         with scope:
             try:
+                if not (handler.takes_context or handler.threaded or handler.in_process):
+                    return await handler.function(payload), None
+                context = self._context(running, limit)
+                if (task.saved or task.deaths) and handler.takes_context:
+                    await _recall(running, limit)
                 if handler.in_process:
-                    context = self._context(running, limit)
-                    body = bytes(running.delivery.task.payload)
+                    body = bytes(task.payload)
                     return await self._tools.processes.call(handler, body, context), None
                 if handler.threaded:
-                    context = self._context(running, limit)
                     return await self._call_in_thread(handler, payload, context), None
-                if handler.takes_context:
-                    context = self._context(running, limit)
-                    return await handler.function(payload, context), None
-                return await handler.function(payload), None
+                return await handler.function(payload, context), None
             except BaseException as error:
                 if _passes(error, scope):
                     raise
@@ -195,7 +201,11 @@ class Execution:
 
     def _context(self, running: Running, limit: float) -> Context:
         delivery = running.delivery
+        running.notes = notes = RunNotes(
+            delivery=delivery, session=self._tools.session, loop=self._tools.loop
+        )
         return Context(
+            notes=notes,
             task_id=delivery.task.id,
             task_type=delivery.task.type,
             queue=delivery.queue,
@@ -261,6 +271,14 @@ class Execution:
             trace = shortened_traceback(failure)
             return Failed(delivery, run, failure.error, failure.error_type, trace)
         return Retried(delivery, run, failure.error, failure.error_type, decision.after)
+
+
+async def _recall(running: Running, limit: float) -> None:
+    """Read what an earlier run has saved; the time of this one begins when it has that."""
+    running.scope.deadline = inf
+    if running.notes is not None:
+        await running.notes.read()
+    running.scope.deadline = anyio.current_time() + limit
 
 
 def _passes(error: BaseException, scope: anyio.CancelScope) -> bool:

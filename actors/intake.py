@@ -144,7 +144,7 @@ class Intake:
         delivery = Delivery(task, raw, queue, self._number, now)
         most = self._settings.max_task_bytes
         # A task may not become too large by what we write into it ourselves.
-        if len(raw) > most + (_OUR_SHARE if task.errors or task.deaths else 0):
+        if len(raw) > most + (_OUR_SHARE if task.errors or task.deaths or task.saved else 0):
             why = f"the body has {len(raw)} bytes, the most is {most}"
             return Rejected(delivery, None, Reason.TOO_LARGE, why)
         return delivery

@@ -1,11 +1,13 @@
 """Looks after the tasks of workers that died."""
 
+from collections.abc import Sequence
+
 import anyio
 from loguru import logger
 
 from actors.broker import BrokerError, RefusedError, Session
 from actors.death_watch import Dead, DeathWatch, Timing, Verdict, interval_for
-from actors.recovery import plan_recovery
+from actors.recovery import plan_recovery, readable
 from actors.settings import MAX_BATCH, MAX_BATCH_BYTES
 from actors.state import WorkerState
 from actors.surroundings import Surroundings
@@ -79,9 +81,16 @@ class Janitor:
         recovered = 0
         while True:
             raws = await self._session.inflight(queue, dead.holder)
-            plan = plan_recovery(raws, dead.slots, self._worker_id, self._surroundings)
             # From the tail, so that what stays behind keeps its places for the next round.
-            chunk = plan[_first_of_last_chunk(raws) :]
+            first = _first_of_last_chunk(raws)
+            plan = plan_recovery(
+                raws,
+                dead.slots,
+                self._worker_id,
+                self._surroundings,
+                await self._saved_numbers(queue, raws[first:]),
+            )
+            chunk = plan[first:]
             moved = await self._session.reclaim(queue, dead.holder, pulse, chunk)
             recovered += moved
             if moved < len(chunk) or len(chunk) == len(raws):
@@ -93,6 +102,11 @@ class Janitor:
             logger.warning(
                 "Worker {} is gone; {} tasks of {} are back", dead.holder, recovered, queue
             )
+
+    async def _saved_numbers(self, queue: str, raws: Sequence[bytes]) -> dict[str, int]:
+        tasks = (readable(raw) for raw in raws)
+        ids = [task.id for task in tasks if task is not None]
+        return await self._session.saved_numbers(queue, ids) if ids else {}
 
 
 def _first_of_last_chunk(raws: list[bytes]) -> int:

@@ -30,7 +30,9 @@ from actors.context import Context
 from actors.control import Reject, Retry
 from actors.failures import failure_of, shortened_traceback
 from actors.handlers import Handler, Handlers
+from actors.notes import Notes
 from actors.process_logs import print_lines, send_lines
+from actors.process_notes import ProcessNotes, ProgressSender
 from actors.process_wire import (
     HEADER,
     Call,
@@ -40,9 +42,10 @@ from actors.process_wire import (
     Rejecting,
     Retrying,
     Returned,
+    SaveEnded,
     ToWorker,
     pack,
-    read_call,
+    read_request,
     readable,
 )
 from messages import UnencodableError, encode_value
@@ -101,6 +104,8 @@ class _Server:
         self._sending = Lock()
         self._calls: SimpleQueue[Call] = SimpleQueue()
         self._handlers: dict[Place, Handler] = {}
+        self._notes: ProcessNotes | None = None
+        self._progress = ProgressSender(self._tell)
 
     def serve(self) -> None:
         """Run one handler after the other, in the main thread, as most C libraries like it."""
@@ -120,7 +125,11 @@ class _Server:
         try:
             while True:
                 (length,) = HEADER.unpack(self._receive(HEADER.size))
-                self._calls.put(read_call(self._receive(length)))
+                message = read_request(self._receive(length))
+                if not isinstance(message, SaveEnded):
+                    self._calls.put(message)
+                elif (notes := self._notes) is not None:
+                    notes.answered(message)
         except (EOFError, OSError):
             pass
         except BaseException:  # noqa: BLE001 - a bug in this package; it mustn't end only a thread
@@ -162,7 +171,17 @@ class _Server:
             return _raised(
                 call, error, f"handler {_named(call.place)} can't be loaded in a process: "
             )
-        return _call(handler, call)
+        if not handler.takes_context:
+            return _call(handler, call, Notes())
+        self._notes = notes = ProcessNotes(
+            state=bytes(call.saved), call=call.number, task_id=call.task_id, tell=self._tell
+        )
+        self._progress.begin(notes)
+        try:
+            return _call(handler, call, notes)
+        finally:
+            self._progress.end()
+            notes.close()
 
     def _find(self, place: Place) -> Handler:
         handler = self._handlers.get(place)
@@ -195,10 +214,10 @@ def _load(place: Place) -> ModuleType:
     return module
 
 
-def _call(handler: Handler, call: Call) -> End:
+def _call(handler: Handler, call: Call, notes: Notes) -> End:
     try:
         payload = handler.read(msgspec.json.decode(call.payload, type=dict[str, Any]))
-        value = handler.function(*handler.arguments(payload, _context(call)))
+        value = handler.function(*handler.arguments(payload, _context(call, notes)))
     except Reject as verdict:
         return Rejecting(call.number, readable(str(verdict.why)))
     except Retry as wish:
@@ -221,8 +240,9 @@ def _written(call: Call, value: object) -> Returned | Raised:
     return Returned(call.number, msgspec.Raw(result))
 
 
-def _context(call: Call) -> Context:
+def _context(call: Call, notes: Notes) -> Context:
     return Context(
+        notes=notes,
         task_id=call.task_id,
         task_type=call.task_type,
         queue=call.queue,

@@ -6,7 +6,9 @@ wrong, but it can't run code in the worker.
 
     worker                     process
     Call ───────────────────▶            one at a time
-         ◀─────────────────── LogLine    any number
+         ◀─────────────────── LogLine, Progressed    any number
+         ◀─────────────────── Saving                 one at a time
+    SaveEnded ──────────────▶
          ◀─────────────────── Returned | Rejecting | Retrying | Raised
 """
 
@@ -46,6 +48,7 @@ class Call(msgspec.Struct, tag=True, frozen=True):
         payload: the task's, undecoded.
         most: bytes that the result may have.
         task_id: for the context, as all that follows.
+        saved: the state that an earlier run has saved; null if none has.
     """
 
     number: int
@@ -58,6 +61,21 @@ class Call(msgspec.Struct, tag=True, frozen=True):
     worker_id: str
     attempt: int
     deadline: datetime
+    saved: msgspec.Raw
+
+
+class SaveEnded(msgspec.Struct, tag=True, frozen=True):
+    """What became of a save of the call.
+
+    Attributes:
+        number: of the call.
+        lost: whether the task is no longer this run's.
+        refused: why the server refuses it, or empty.
+    """
+
+    number: int
+    lost: bool = False
+    refused: str = ""
 
 
 class LogLine(msgspec.Struct, tag=True, frozen=True):
@@ -80,6 +98,21 @@ class LogLine(msgspec.Struct, tag=True, frozen=True):
     name: str
     function: str
     line: int
+
+
+class Progressed(msgspec.Struct, tag=True, frozen=True):
+    """How far the handler is."""
+
+    number: int
+    done: float
+    total: float | None
+
+
+class Saving(msgspec.Struct, tag=True, frozen=True):
+    """The handler saves a state, and waits until it is kept."""
+
+    number: int
+    state: msgspec.Raw
 
 
 class Returned(msgspec.Struct, tag=True, frozen=True):
@@ -116,8 +149,8 @@ class Raised(msgspec.Struct, tag=True, frozen=True):
 End = Returned | Rejecting | Retrying | Raised
 """How a call ends."""
 
-ToProcess = Call
-ToWorker = LogLine | End
+ToProcess = Call | SaveEnded
+ToWorker = LogLine | Progressed | Saving | End
 
 _encoder: Final = msgspec.json.Encoder()
 _to_process: Final[msgspec.json.Decoder[ToProcess]] = msgspec.json.Decoder(ToProcess)
@@ -136,7 +169,7 @@ def pack(message: ToProcess | ToWorker) -> bytes:
     return HEADER.pack(len(body)) + body
 
 
-def read_call(body: bytes) -> ToProcess:
+def read_request(body: bytes) -> ToProcess:
     """Read what a worker says.
 
     Raises:

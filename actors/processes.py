@@ -20,19 +20,24 @@ import anyio
 from attrs import frozen
 from msgspec import Raw
 
+from actors.broker import BrokerError
 from actors.context import Context
 from actors.control import Reject, Retry
 from actors.handlers import Handler
+from actors.notes import Notes, TaskLostError
 from actors.process_logs import write_line
 from actors.process_wire import (
     Call,
     End,
     LogLine,
     Place,
+    Progressed,
     Raised,
     Rejecting,
     Retrying,
     Returned,
+    SaveEnded,
+    Saving,
 )
 from actors.warm_process import GarbledLineError, ProcessEndedError, WarmProcess
 
@@ -174,15 +179,41 @@ class Processes:
                 worker_id=context.worker_id,
                 attempt=context.attempt,
                 deadline=context.deadline,
+                saved=Raw(context.notes.state or b"null"),
             )
         )
         while True:
             message = await process.hear()
             if isinstance(message, LogLine):
                 write_line(message)
+            elif message.number != number:
                 continue
-            if message.number == number:
+            elif isinstance(message, Progressed):
+                total = message.total
+                context.notes.progress = (
+                    _whole(message.done),
+                    None if total is None else _whole(total),
+                )
+            elif isinstance(message, Saving):
+                await process.tell(await _save(context.notes, message))
+            else:
                 return message
+
+
+def _whole(number: float) -> float:
+    """Return a whole number as the handler has said it: the wire makes no difference."""
+    return int(number) if number.is_integer() else number
+
+
+async def _save(notes: Notes, message: Saving) -> SaveEnded:
+    """Save a state for a handler, and say what became of it."""
+    try:
+        await notes.save(bytes(message.state))
+    except TaskLostError:
+        return SaveEnded(message.number, lost=True)
+    except BrokerError as error:
+        return SaveEnded(message.number, refused=str(error))
+    return SaveEnded(message.number)
 
 
 def _verdict(end: End) -> bytes:

@@ -1,7 +1,7 @@
 """Tells the server how tasks ended. A batch is whatever is there: nothing waits to fill one."""
 
 from collections import Counter, defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from math import inf
 from typing import Final
 
@@ -9,7 +9,7 @@ import anyio
 from anyio.streams.memory import MemoryObjectReceiveStream
 from loguru import logger
 
-from actors.answers import settlement
+from actors.answers import released_body, settlement
 from actors.broker import RefusedError, Session, Settled, Settlement, UnreachableError
 from actors.ledger import Ledger
 from actors.refusals import Refusals
@@ -164,11 +164,15 @@ class Publisher:
 
     async def _release(self) -> None:
         by_queue: defaultdict[str, list[bytes]] = defaultdict(list)
+        bodies: dict[bytes, bytes] = {}
         for released in sorted(self._released, key=lambda one: one.delivery.number):
-            by_queue[released.delivery.queue].append(released.delivery.raw)
+            delivery = released.delivery
+            by_queue[delivery.queue].append(delivery.raw)
+            if (body := released_body(delivery, self._surroundings.token)) is not None:
+                bodies[delivery.raw] = body
         for queue, raws in by_queue.items():
             try:
-                await self._give_back(queue, raws)
+                await self._give_back(queue, raws, bodies)
             except RefusedError as error:
                 logger.warning("The server refuses to take tasks of {} back: {}", queue, error)
                 continue
@@ -176,7 +180,9 @@ class Publisher:
                 self._ledger.discard(queue, raw)
             self._state.released += len(raws)
 
-    async def _give_back(self, queue: str, raws: Sequence[bytes]) -> None:
+    async def _give_back(
+        self, queue: str, raws: Sequence[bytes], bodies: Mapping[bytes, bytes]
+    ) -> None:
         """Give tasks back; after a lost reply, those that the inflight list still shows.
 
         The drain bounds it: what isn't given back in time comes back when the lease lapses.
@@ -184,7 +190,7 @@ class Publisher:
         left = raws
         while left:
             try:
-                await self._session.release(queue, left)
+                await self._session.release(queue, left, bodies)
             except UnreachableError as error:
                 logger.debug("Giving tasks back: a reply was lost: {}", error)
                 left = await self._still_held(queue, raws)

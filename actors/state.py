@@ -7,9 +7,10 @@ from datetime import datetime
 from enum import Enum
 
 import anyio
-from attrs import define, field, frozen
+from attrs import define, evolve, field, frozen
 
 from actors.idle import Idle
+from actors.notes import RunNotes
 from messages import Delivery
 
 
@@ -34,6 +35,7 @@ class Running:
         interrupt: why it was cancelled by us, if it was.
         took: how many seconds it took, once it has ended.
         forsaken: whether its outcome no longer counts, because the task was given back.
+        notes: what it notes of itself, if its handler has a context.
     """
 
     delivery: Delivery
@@ -44,6 +46,15 @@ class Running:
     interrupt: Interrupt | None = None
     forsaken: bool = False
     took: float = 0.0
+    notes: RunNotes | None = None
+
+    def note_saves(self) -> None:
+        """Let the run save nothing any more, and note in the delivery what it has saved."""
+        if self.notes is None:
+            return
+        self.notes.close()
+        if self.notes.number:
+            self.delivery = evolve(self.delivery, saved=self.notes.number)
 
     def cancel(self, why: Interrupt) -> None:
         """Cancel the handler, saying why."""

@@ -1,7 +1,7 @@
 """The wiring of a worker's actors.
 
     session ─▶ Fetcher ═deliveries═▶ Executor (one a slot) ═outcomes═▶ Publisher ─▶ session
-               HeartbeatSender · LeaseKeeper · Janitor · OrderWatch · Drain
+               HeartbeatSender · LeaseKeeper · Janitor · OrderWatch · Reporter · Drain
                Promoter · Scheduler (one of each a queue)
 
 `═` is a memory channel. The actors share nothing else but one `WorkerState` and one `Ledger`.
@@ -38,6 +38,7 @@ from actors.processes import Processes
 from actors.promoter import Promoter
 from actors.publisher import Publisher
 from actors.recurrences import Recurrence
+from actors.reporter import Reporter
 from actors.scheduler import Scheduler
 from actors.settings import WorkerSettings
 from actors.state import WorkerState
@@ -114,6 +115,8 @@ async def run_tree(parts: Parts, slots: TaskGroup) -> None:
         for queue, those in parts.recurring.items():
             scheduler = Scheduler(queue, those, session, parts.stop, parts.surroundings)
             group.start_soon(scheduler.run)
+        reporter = Reporter(session, state, ledger, parts.worker_id, parts.surroundings)
+        group.start_soon(reporter.run)
         group.start_soon(drain.run)
         group.start_soon(parts.stop.keep_time)
 

@@ -10,6 +10,7 @@ Nothing here does I/O, reads a clock or draws a random number; times and ids com
 | `result` | `Result`, the answer that a producer waits for |
 | `dead_letter` | `DeadLetter` and its `Reason` |
 | `heartbeat` | `Heartbeat`, a worker's sign of life |
+| `progress` | `Progress`, how far a running task is |
 | `codec` | bytes to tasks, and answers to bytes |
 | `durations` | `30s` to seconds |
 | `errors` | what the codec raises |
@@ -17,9 +18,13 @@ Nothing here does I/O, reads a clock or draws a random number; times and ids com
 
 from messages.codec import (
     decode_payload,
+    decode_progress,
+    decode_state,
     decode_task,
     encode_heartbeat,
+    encode_progress,
     encode_result,
+    encode_state,
     encode_task,
     encode_value,
     renewed_task,
@@ -41,6 +46,7 @@ from messages.outcome import (
     Run,
     Succeeded,
 )
+from messages.progress import Progress
 from messages.result import Result, cancelled_result
 from messages.task import PastError, Task
 
@@ -55,6 +61,7 @@ __all__ = [
     "Outcome",
     "PastError",
     "Postponed",
+    "Progress",
     "Reason",
     "Rejected",
     "Released",
@@ -67,9 +74,13 @@ __all__ = [
     "UnencodableError",
     "cancelled_result",
     "decode_payload",
+    "decode_progress",
+    "decode_state",
     "decode_task",
     "encode_heartbeat",
+    "encode_progress",
     "encode_result",
+    "encode_state",
     "encode_task",
     "encode_value",
     "parse_duration",

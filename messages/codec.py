@@ -5,6 +5,7 @@ microseconds, other offsets. What it can't read is explained by `messages.explai
 path. Bodies that are passed on keep their very bytes (I8).
 """
 
+import json
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from json import JSONEncoder
@@ -16,11 +17,13 @@ from attrs import evolve
 from messages.errors import UnencodableError
 from messages.explain import explain_payload, explain_task
 from messages.heartbeat import Heartbeat
+from messages.progress import Progress
 from messages.result import Result
 from messages.task import Task
 
 _task_decoder: Final = msgspec.json.Decoder(Task)
 _fields_decoder: Final = msgspec.json.Decoder(dict[str, msgspec.Raw])
+_progress_decoder: Final = msgspec.json.Decoder(Progress)
 _object_decoder: Final = msgspec.json.Decoder(dict[str, Any])
 _encoder: Final = msgspec.json.Encoder()
 
@@ -130,14 +133,14 @@ def rewrite_task(raw: bytes, *, nonce: str, **changes: object) -> bytes:
     return _encoder.encode(fields)
 
 
-_OF_ITS_RUNS: Final = ("attempt", "deaths", "errors", "not_before", "expires_at")
+_OF_ITS_RUNS: Final = ("attempt", "deaths", "errors", "saved", "not_before", "expires_at")
 
 
 def renewed_task(raw: bytes, *, nonce: str) -> bytes:
     """Return a task's body as if it had never been run: for another try of a dead letter.
 
-    It keeps neither attempts nor deaths nor the times between which it was to start; all else
-    keeps its very bytes (I8).
+    It keeps neither attempts nor deaths nor a saved state nor the times between which it was to
+    start; all else keeps its very bytes (I8).
 
     Args:
         raw: a body that `decode_task` accepts.
@@ -164,9 +167,32 @@ def encode_value(value: object) -> bytes:
     return _encode("the handler's result", fields)
 
 
-def _encode(what: str, value: Mapping[Any, Any]) -> bytes:
+def encode_state(state: object) -> bytes:
+    """Write the state of a task that goes on later: any JSON value.
+
+    Raises:
+        UnencodableError: it isn't JSON; names the type or the value that has no form there.
+    """
+    return _encode("the saved state", state)
+
+
+def decode_state(raw: bytes) -> Any:
+    """Read what `encode_state` has written.
+
+    Raises:
+        ValueError: these bytes are no JSON.
+    """
     try:
-        return _value_encoder.encode(value if isinstance(value, dict) else dict(value)).encode()
+        return json.loads(raw)
+    except RecursionError:
+        raise ValueError("it is nested too deeply to be read") from None
+
+
+def _encode(what: str, value: object) -> bytes:
+    try:
+        # The encoder knows no other mappings.
+        plain = value if isinstance(value, dict) or not isinstance(value, Mapping) else dict(value)
+        return _value_encoder.encode(plain).encode()
     except UnicodeEncodeError as error:
         came = ascii(error.object[error.start : error.start + 1])
         raise UnencodableError(what, f"it holds {came}, half of a character") from None
@@ -174,6 +200,19 @@ def _encode(what: str, value: Mapping[Any, Any]) -> bytes:
         raise UnencodableError(what, "it is nested too deeply") from None
     except Exception as error:  # noqa: BLE001 - a class of the user's may raise anything here
         raise UnencodableError(what, str(error) or type(error).__name__) from None
+
+
+def encode_progress(progress: Progress) -> bytes:
+    """Write how far a task is."""
+    return _encoder.encode(progress)
+
+
+def decode_progress(raw: bytes) -> Progress | None:
+    """Read how far a task is, or return None if these bytes don't say."""
+    try:
+        return _progress_decoder.decode(raw)
+    except (msgspec.MsgspecError, ValueError, OverflowError, RecursionError):
+        return None
 
 
 def encode_result(result: Result) -> bytes:

@@ -16,6 +16,7 @@ class Delivery:
         queue: where it came from and goes back to.
         number: this worker's count of deliveries; released ones go back in this order (I3).
         taken_at: when the worker got it, in seconds of the event loop's clock.
+        saved: the number of the newest state that its run here has saved, or may have; 0 if none.
     """
 
     task: Task
@@ -23,6 +24,7 @@ class Delivery:
     queue: str
     number: int
     taken_at: float
+    saved: int = 0
 
     @property
     def task_id(self) -> str:

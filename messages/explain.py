@@ -36,6 +36,7 @@ _EXPECTED: Final[dict[str, str]] = {
     "expires_at": "a time like 2024-02-17T10:30:00Z",
     "traceparent": "a string",
     "errors": "an array of objects with the fields attempt and error",
+    "saved": f"a whole number from 0 to {2**53}",
     "nonce": "a string",
 }
 _TIMES: Final = ("created_at", "not_before", "expires_at")

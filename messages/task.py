@@ -16,6 +16,7 @@ TaskId = Annotated[str, Meta(min_length=1, max_length=MAX_ID_LENGTH)]
 TaskType = Annotated[str, Meta(min_length=1, max_length=MAX_TYPE_LENGTH)]
 Attempt = Annotated[int, Meta(ge=1, le=1_000_000)]
 Deaths = Annotated[int, Meta(ge=0, le=1_000_000)]
+Saves = Annotated[int, Meta(ge=0, le=2**53)]
 Seconds = Annotated[float, Meta(gt=0, le=31_536_000)]
 
 
@@ -55,6 +56,8 @@ class Task:
         expires_at: not to be started later, UTC.
         traceparent: the producer's span context, W3C form.
         errors: why earlier attempts failed, oldest first; the last ten of them.
+        saved: the number of the newest state that was saved for it, as far as this body knows; 0 if
+            none was.
         nonce: set when the pool re-encodes a body, so that two tasks that look alike stay two.
     """
 
@@ -70,4 +73,5 @@ class Task:
     expires_at: datetime | None = None
     traceparent: str | None = None
     errors: tuple[PastError, ...] = ()
+    saved: Saves = 0
     nonce: str | None = None

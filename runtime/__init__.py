@@ -8,6 +8,7 @@
 | `heartbeats` | what living workers say of themselves, and so which queues there are |
 | `outgoing` | what it sends: tasks checked, encoded, in batches |
 | `waiters` | waiting for results without polling |
+| `progress` | how far a running task is |
 | `errors` | what is raised on purpose |
 | `redis` | the Redis broker: keys, scripts, connections, leases |
 | `memory` | the in-memory broker, for tests: `from runtime.memory import MemoryBroker` |

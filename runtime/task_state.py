@@ -5,6 +5,8 @@ from typing import Any
 
 from attrs import frozen
 
+from messages import Progress
+
 
 @frozen
 class TaskWaiting:
@@ -123,3 +125,21 @@ class TaskUnknown:
 TaskState = (
     TaskWaiting | TaskDelayed | TaskRunning | TaskDead | TaskCancelled | TaskAnswered | TaskUnknown
 )
+
+
+def running(
+    task_id: str, queue: str, holder: str, attempt: int, told: Progress | None
+) -> TaskRunning:
+    """Return the state of a task that a worker has.
+
+    Args:
+        task_id: its id.
+        queue: where it came from.
+        holder: the name under which the worker holds tasks.
+        attempt: the number of this run.
+        told: what the worker has told of a run, perhaps of an earlier one; or None.
+    """
+    worker_id = holder.rpartition("#")[0]
+    if told is None or told.attempt != attempt or told.worker_id != worker_id:
+        return TaskRunning(task_id, queue, worker_id, attempt, None)
+    return TaskRunning(task_id, queue, worker_id, attempt, told.started_at, told.done, told.total)

@@ -18,16 +18,17 @@ import msgspec
 from messages import MessageError, Task, decode_task
 from messages.result import CANCELLED
 from runtime.producer_session import Session
+from runtime.progress import read_progress
 from runtime.redis import keys, scripts
 from runtime.task_state import (
     TaskAnswered,
     TaskCancelled,
     TaskDead,
     TaskDelayed,
-    TaskRunning,
     TaskState,
     TaskUnknown,
     TaskWaiting,
+    running,
 )
 
 _AT_ONCE: Final = 500
@@ -122,23 +123,16 @@ class _Search:
 
     async def _running(self, queue: str, holder: str, task: Task) -> TaskState:
         """Tell of a held task what its worker tells of it, which may come in a moment."""
-        worker_id = holder.rpartition("#")[0]
-        key, told = keys.progress(self._id), dict[str, Any]()
+        look, told = partial(read_progress, task_id=self._id), None
         with anyio.move_on_after(_BEGINS):
-            while told.get("attempt") != task.attempt:
+            while True:
+                told = await self._session.run("tell progress", look)
+                if told is not None and told.attempt == task.attempt:
+                    break
                 if (ended := await self._ended((queue,))) is not None:
                     return ended
-                await anyio.sleep(_LOOK if told else 0)
-                told = _object(await self._session.ask("tell progress", "GET", key)) or {"": None}
-        return TaskRunning(
-            self._id,
-            queue,
-            worker_id,
-            task.attempt,
-            _time(told.get("started_at")),
-            _number(told.get("done")),
-            _number(told.get("total")),
-        )
+                await anyio.sleep(_LOOK)
+        return running(self._id, queue, holder, task.attempt, told)
 
     async def _dead(self, queue: str) -> TaskState | None:
         start = "+"
@@ -197,16 +191,3 @@ def _is_cancelled(result: dict[str, Any]) -> bool:
     detail = result.get("result")
     kind = detail.get("error_type") if isinstance(detail, dict) else None
     return kind == CANCELLED and not result.get("worker_id")
-
-
-def _time(value: object) -> datetime | None:
-    try:
-        return datetime.fromisoformat(value) if isinstance(value, str) else None
-    except ValueError:
-        return None
-
-
-def _number(value: object) -> float | None:
-    if isinstance(value, int | float) and not isinstance(value, bool):
-        return value
-    return None

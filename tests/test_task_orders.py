@@ -6,9 +6,8 @@ from collections.abc import Awaitable, Callable
 from typing import Any, TypeVar
 
 import pytest
-import redis
 
-from messages import DeadLetter, Reason, Task, decode_task
+from messages import DeadLetter, Progress, Reason, encode_progress
 from runtime import (
     TaskAnswered,
     TaskCancelled,
@@ -53,10 +52,6 @@ def body(task_id: str, **more: Any) -> bytes:
     return json.dumps(fields | more).encode()
 
 
-def task_of(client: redis.Redis, queue: str = Q) -> Task:
-    return decode_task(client.lindex(queue, 0))
-
-
 def test_who_waits_for_a_cancelled_task_learns_of_it(server: Valkey) -> None:
     """The answer reaches a producer that waits already, and says that it was cancelled."""
 
@@ -91,8 +86,8 @@ def test_each_place_has_its_class(server: Valkey) -> None:
         client.zadd(keys.delayed(Q), {body("delayed", attempt=2, errors=past): 4_000_000_000_000})
         client.zadd(keys.holders(Q), {"worker-1#x": 1})
         client.rpush(keys.inflight(Q, "worker-1#x"), body("runs"))
-        told = {"attempt": 1, "started_at": "2024-02-17T10:30:00Z", "done": 3, "total": 10}
-        client.set(keys.progress("runs"), json.dumps(told))
+        told = Progress("runs", "t", Q, "worker-1", NOON, 1, NOON, 3, 10)
+        client.set(keys.progress("runs"), encode_progress(told))
         letter = DeadLetter(body("dead"), Reason.REJECTED, "no", "w", NOON, "dead").fields()
         pairs = dict(zip(letter[::2], letter[1::2], strict=True))
         entry = client.xadd(keys.dead(Q), {"task": body("dead"), **pairs})
@@ -112,7 +107,7 @@ def test_each_place_has_its_class(server: Valkey) -> None:
     assert isinstance(running, TaskRunning)
     assert (running.worker_id, running.since) == (
         "worker-1",
-        NOON.replace(hour=10, minute=30, microsecond=0),
+        NOON,
     )
     assert (running.done, running.total) == (3, 10)
     dead = where(server, "dead")

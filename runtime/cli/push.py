@@ -3,13 +3,16 @@
 import json
 import sys
 from pathlib import Path
-from typing import Annotated, Any, Final
+from typing import TYPE_CHECKING, Annotated, Any, Final
 
 from attrs import frozen
 from cyclopts import Parameter
 
 from runtime.cli.options import DATA_DIR, DataDir, Flag, RedisUrl
 from runtime.cli.values import Count, Duration, DurationOrZero, Moment
+
+if TYPE_CHECKING:
+    from runtime.task_queue import TaskQueue
 
 _SUCCESS: Final = 0
 _FAILURE: Final = 1
@@ -32,7 +35,7 @@ class PushOptions:
         max_attempts: How often it may be run. [default: the handler's]
         timeout: How long a run may take. [default: the handler's]
         unique_for: For so many seconds another push of the same --task-id is none.
-        wait: Wait for the result and show it.
+        wait: Wait for the result and show it; on a terminal, a bar shows how far the task is.
         wait_timeout: How long to wait at most. [default: for ever]
         as_json: Print JSON: the result with --wait, else the task's id.
         redis_url: The queue server. Without one, the private server that a worker has started in
@@ -115,12 +118,24 @@ async def _push(task_type: str, payload: dict[str, Any], url: str, options: Push
             return _SUCCESS
         if not options.as_json:
             _print(task_id)
-        result = await queue.get_task_result(task_id, options.wait_timeout)
+        result = await _result(queue, task_id, url, options)
     if options.as_json:
         _print(json.dumps(result, ensure_ascii=False))
     else:
         _show(result)
     return _SUCCESS if result.get("success") is True else _FAILURE
+
+
+async def _result(
+    queue: "TaskQueue", task_id: str, url: str, options: PushOptions
+) -> dict[str, Any]:
+    """Wait for a result, with a bar for people."""
+    if options.as_json:
+        return await queue.get_task_result(task_id, options.wait_timeout)
+    from runtime.cli.progress_bar import shown  # noqa: PLC0415 - who doesn't wait needs no bar
+
+    async with shown(url, task_id):
+        return await queue.get_task_result(task_id, options.wait_timeout)
 
 
 def _print(text: str) -> None:

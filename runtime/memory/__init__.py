@@ -16,6 +16,7 @@ worker that runs them, on virtual time:
 |---|---|
 | `store` | `MemoryStore`: queues, inflight lists, leases, answers; one method for each Lua script |
 | `recurring` | how far recurring tasks have been fired |
+| `notes` | `NotesStore`: what runs note of themselves: saved states and progress |
 | `waiting` | who waits for a task or an answer, served in the order of arrival |
 | `session` | `MemorySession`: one worker's dealings |
 | `broker` | `MemoryBroker`: joins workers, kills them, shows what became of tasks |

@@ -1,6 +1,6 @@
 """One worker's session with the in-memory broker: what `actors.Session` promises."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Final
 
 import anyio
@@ -168,10 +168,12 @@ class MemorySession:
             await cancel_shielded_checkpoint()
             return statuses
 
-    async def release(self, queue: str, raws: Sequence[bytes]) -> None:
+    async def release(
+        self, queue: str, raws: Sequence[bytes], bodies: Mapping[bytes, bytes] = {}
+    ) -> None:
         """Put held tasks back to the head of their queue."""
         await self._arrive()
-        self._store.release(queue, self._member.holder, raws)
+        self._store.release(queue, self._member.holder, raws, bodies)
         self._room.serve(queue)
         await cancel_shielded_checkpoint()
 
@@ -239,6 +241,30 @@ class MemorySession:
         self._room.serve(queue)
         await cancel_shielded_checkpoint()
         return done
+
+    async def save(self, queue: str, raw: bytes, task_id: str, state: bytes) -> int:
+        """Keep a held task's state."""
+        await self._arrive()
+        number = self._store.save(queue, self._member.holder, raw, task_id, state)
+        await cancel_shielded_checkpoint()
+        return number
+
+    async def saved(self, queue: str, task_id: str) -> tuple[int, bytes] | None:
+        """Read the state that was saved last for a task."""
+        await self._arrive()
+        return self._store.notes.saved(queue, task_id)
+
+    async def saved_numbers(self, queue: str, task_ids: Sequence[str]) -> dict[str, int]:
+        """Read the numbers of saved states."""
+        await self._arrive()
+        return self._store.notes.numbers(queue, task_ids)
+
+    async def report(
+        self, progress: Mapping[str, bytes], over: Mapping[str, bytes], expires: float
+    ) -> None:
+        """Store what is known of running tasks, and remove what was stored of others."""
+        await self._arrive()
+        self._store.notes.report(progress, over, expires, anyio.current_time())
 
     def cut(self) -> None:
         """Give the server up: calls to come fail at once."""

@@ -6,7 +6,7 @@ invariant each step keeps; the side-by-side state machine in `tests/brokers` hol
 """
 
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from math import inf
 from typing import Final
@@ -28,6 +28,9 @@ from actors import (
 from actors.settings import MAX_BATCH_BYTES
 from actors.surroundings import utc_now
 from messages import DeadLetter
+from runtime.memory.expiring import Expiring
+from runtime.memory.expiring import alive as _alive
+from runtime.memory.notes import NotesStore
 from runtime.memory.recurring import RecurringTasks
 from runtime.redis import keys
 
@@ -43,19 +46,6 @@ DEAD_LETTERS_KEPT: Final = 100_000
 
 LEAD: Final = 1.0
 """Seconds for which a holder leads in looking at the delayed tasks."""
-
-
-@frozen(eq=False)
-class Expiring:
-    """A value that is gone after a while.
-
-    Attributes:
-        value: its bytes.
-        until: when it is gone, in seconds of the store's clock.
-    """
-
-    value: bytes
-    until: float
 
 
 @frozen(eq=False)
@@ -138,6 +128,8 @@ class MemoryStore:
         """Ids of cancelled tasks whose bodies are still there → when they were cancelled."""
         self.published: list[tuple[str, bytes]] = []
         """Channel and message of all that was ever published, in order."""
+        self.notes = NotesStore()
+        """What runs note of themselves."""
 
     def __repr__(self) -> str:
         lengths = {name: len(state.waiting) for name, state in self.queues.items()}
@@ -251,6 +243,8 @@ class MemoryStore:
         for one, status in zip(batch, statuses, strict=True):
             if status is Settled.DONE:
                 self._publish(one)
+            if status is Settled.CANCELLED or (status is Settled.DONE and one.delay is None):
+                self.notes.drop(queue, one.task_id)
         self._trim(state)
         return statuses
 
@@ -299,19 +293,26 @@ class MemoryStore:
         self.published.append((keys.RESULTS_CHANNEL, answer))
         self.published.append((keys.result(task_id), answer))
 
-    def release(self, queue: str, holder: str, raws: Sequence[bytes]) -> int:
+    def release(
+        self, queue: str, holder: str, raws: Sequence[bytes], bodies: Mapping[bytes, bytes] = {}
+    ) -> int:
         """Put held tasks back to the head of their queue; return how many were held."""
         state = self.queue(queue)
         listed = state.inflight.get(holder, [])
         count = 0
         for raw in reversed(raws):
             if raw in listed:
-                state.waiting.appendleft(raw)
+                state.waiting.appendleft(bodies.get(raw, raw))
                 # Of equal bodies the last goes, as on a server.
                 del listed[len(listed) - 1 - listed[::-1].index(raw)]
                 count += 1
         state.put_inflight(holder, listed)
         return count
+
+    def save(self, queue: str, holder: str, raw: bytes, task_id: str, state: bytes) -> int:
+        """Keep a held task's state; return its number, or 0 if the task isn't held."""
+        held = raw in self.queue(queue).inflight.get(holder, ())
+        return self.notes.keep(queue, task_id, state) if held else 0
 
     def held(self, queue: str, holder: str) -> list[bytes]:
         """Read what a holder holds, oldest first."""
@@ -360,6 +361,7 @@ class MemoryStore:
                     self._end(state, one.bury, now)
                     self._publish(one.bury)
                     self._trim(state)
+                self.notes.drop(queue, one.bury.task_id)
             else:
                 state.waiting.appendleft(one.raw if one.requeue is None else one.requeue)
             listed.pop()
@@ -427,11 +429,3 @@ class MemoryStore:
     def result(self, task_id: str, now: float) -> bytes | None:
         """Return a task's answer, unless it has expired."""
         return _alive(self.results, task_id, now)
-
-
-def _alive(values: dict[str, Expiring], name: str, now: float) -> bytes | None:
-    one = values.get(name)
-    if one is not None and now >= one.until:
-        del values[name]
-        return None
-    return None if one is None else one.value

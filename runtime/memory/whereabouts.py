@@ -5,17 +5,17 @@ from datetime import timedelta
 
 import msgspec
 
-from messages import MessageError, Task, decode_task
+from messages import MessageError, Task, decode_progress, decode_task
 from runtime.memory.store import MemoryStore, QueueState
 from runtime.task_state import (
     TaskAnswered,
     TaskCancelled,
     TaskDead,
     TaskDelayed,
-    TaskRunning,
     TaskState,
     TaskUnknown,
     TaskWaiting,
+    running,
 )
 
 
@@ -57,7 +57,9 @@ def _in(
         yield TaskWaiting(task_id, queue, task.attempt)
     for holder, raws in state.inflight.items():
         for task in _of(task_id, raws):
-            yield TaskRunning(task_id, queue, holder.rpartition("#")[0], task.attempt, None)
+            raw = store.notes.progress_of(task_id, now)
+            told = None if raw is None else decode_progress(raw)
+            yield running(task_id, queue, holder, task.attempt, told)
     for letter in reversed(state.dead):
         if letter.task_id == task_id:
             since = letter.time.isoformat().replace("+00:00", "Z")

@@ -137,6 +137,7 @@ class RedisBroker:
             take=Line(dial, _CALL, backoff, address),
             settle=Line(dial, _CALL, backoff, address),
             rest=Line(dial, _CALL, backoff, address),
+            notes=Line(dial, _CALL, backoff, address),
             waits={queue: WaitingLine(dial, _CALL, backoff, address) for queue in member.queues},
         )
 

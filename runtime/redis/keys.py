@@ -17,8 +17,10 @@ of one queue's keys would share a slot.
 | `{Q}:dead` | STREAM | dead letters | never | settle, reclaim |
 | `{Q}:trimmed` | STRING | how many dead letters have made room | never | settle, reclaim |
 | `{Q}:paused` | STRING | workers take nothing; since when, ms by the server | never | pause |
-| `brain:cancelled` | ZSET | result key of a cancelled task → when | never | cancel, settle |
+| `brain:cancelled` | ZSET | key of a cancelled task's result → when | never | cancel, settle |
+| `{Q}:saved` | HASH | task id → `<number> <JSON>`, a state | never | save; settle, reclaim remove |
 | `brain:task:<id>:result` | STRING | the result's JSON | 3600 s | settle, reclaim |
+| `brain:task:<id>:progress` | STRING | how far a running task is, JSON | 60 s | report |
 | `brain:worker:<id>:heartbeat` | STRING | the heartbeat's JSON | 60 s | heartbeat |
 """
 
@@ -34,6 +36,10 @@ CANCELLED: Final = "brain:cancelled"
 
 One key for all queues: who cancels a task knows its id and needn't know where it is.
 """
+
+
+RESULT_ID: Final = (len("brain:task:") + 1, -len(":result") - 1)
+"""Where the task's id begins and ends in the name of its result's key, as Lua counts bytes."""
 
 
 def result(task_id: str) -> str:
@@ -84,6 +90,11 @@ def trimmed(queue: str) -> str:
 def paused(queue: str) -> str:
     """Return the key that says that nothing is taken from a queue."""
     return f"{{{queue}}}:paused"
+
+
+def saved(queue: str) -> str:
+    """Return the key of the states that a queue's tasks have saved."""
+    return f"{{{queue}}}:saved"
 
 
 def delayed(queue: str) -> str:

@@ -3,7 +3,7 @@
 Each script's file says its keys, arguments and reply, and which invariants it keeps.
 """
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from datetime import datetime
 from functools import cache
 from hashlib import sha1
@@ -45,6 +45,9 @@ DEAD_LETTERS_KEPT: Final = 100_000
 
 RECURRING_KEPT: Final = 30 * 86_400_000
 """Milliseconds after which a recurring task that no worker declares is forgotten."""
+
+_LONGEST_NUMBER: Final = 16
+"""Digits of a saved state's number."""
 
 _STATUSES: Final = {
     ord("D"): Settled.DONE,
@@ -174,10 +177,18 @@ async def settle(  # noqa: PLR0913, PLR0917 - what is settled, whose, and a figu
         keys.settled(queue, holder),
         keys.dead(queue),
         keys.delayed(queue),
+        keys.saved(queue),
         keys.CANCELLED,
         keys.trimmed(queue),
     ]
-    words: list[Word] = [number, RESULT_EXPIRES, keys.RESULTS_CHANNEL, SETTLED_EXPIRES, kept]
+    words: list[Word] = [
+        number,
+        RESULT_EXPIRES,
+        keys.RESULTS_CHANNEL,
+        SETTLED_EXPIRES,
+        kept,
+        *keys.RESULT_ID,
+    ]
     for one in batch:
         mark = "" if one.task_id is None else keys.result(one.task_id)
         if one.delay is not None:
@@ -261,11 +272,48 @@ async def requeue(call: Call, queue: str, items: Sequence[tuple[str, bytes, str 
     return count
 
 
-async def release(call: Call, queue: str, holder: str, raws: Sequence[bytes]) -> int:
+async def release(
+    call: Call, queue: str, holder: str, raws: Sequence[bytes], bodies: Mapping[bytes, bytes]
+) -> int:
     """Put held tasks back to the head of their queue; return how many were held."""
     names = (queue, keys.inflight(queue, holder))
-    count: int = await run(call, "release", names, *raws)
+    words: list[Word] = []
+    for raw in raws:
+        words += (raw, bodies.get(raw, b""))
+    count: int = await run(call, "release", names, *words)
     return count
+
+
+async def save(  # noqa: PLR0913, PLR0917 - the parts of a save
+    call: Call, queue: str, holder: str, raw: bytes, task_id: str, state: bytes
+) -> int:
+    """Keep a held task's state; return its number, or 0 if the holder doesn't hold the task."""
+    names = (keys.inflight(queue, holder), keys.saved(queue))
+    number: int = await run(call, "save", names, raw, task_id, state)
+    return number
+
+
+async def saved(call: Call, queue: str, task_id: str) -> tuple[int, bytes] | None:
+    """Read the number and the state that were saved last for a task; None if none can be read."""
+    value: bytes | None = await call("HGET", keys.saved(queue), task_id)
+    number, _, state = (value or b"").partition(b" ")
+    sound = number.isdigit() and len(number) <= _LONGEST_NUMBER and state
+    return (int(number), state) if sound else None
+
+
+async def saved_numbers(call: Call, queue: str, task_ids: Sequence[str]) -> dict[str, int]:
+    """Read the numbers of the states of these tasks, of those that have one."""
+    found: list[int] = await run(call, "saved_numbers", (keys.saved(queue),), *task_ids)
+    return {task_id: number for task_id, number in zip(task_ids, found, strict=False) if number}
+
+
+async def report(
+    call: Call, progress: Mapping[str, bytes], over: Mapping[str, bytes], expires: float
+) -> None:
+    """Store what is known of running tasks for `expires` seconds, and remove what was stored."""
+    names = [keys.progress(task_id) for task_id in (*progress, *over)]
+    bodies = (*progress.values(), *over.values())
+    await run(call, "report", names, int(expires * 1000), len(progress), *bodies)
 
 
 async def held(call: Call, queue: str, holder: str) -> list[bytes]:
@@ -316,10 +364,18 @@ async def reclaim(  # noqa: PLR0913, PLR0917 - what is recovered, whose, and a f
         keys.inflight(queue, holder),
         keys.leases(queue),
         keys.dead(queue),
+        keys.saved(queue),
         keys.CANCELLED,
         keys.trimmed(queue),
     ]
-    words: list[Word] = [holder, pulse or "", RESULT_EXPIRES, keys.RESULTS_CHANNEL, kept]
+    words: list[Word] = [
+        holder,
+        pulse or "",
+        RESULT_EXPIRES,
+        keys.RESULTS_CHANNEL,
+        kept,
+        *keys.RESULT_ID,
+    ]
     for one in recoveries:
         words.append(one.raw)
         if one.bury is not None and one.bury.dead is not None:

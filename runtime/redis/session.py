@@ -1,10 +1,11 @@
 """One worker's session with a Redis server: what `actors.Session` promises, on real connections.
 
 There is one connection for each actor that must not wait for another's calls: the fetcher, the
-publisher, everybody else, the lease thread, and one for the blocking wait on each queue.
+publisher, the runs' states and progress, everybody else, the lease thread, and one for the
+blocking wait on each queue.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Final
 
 import anyio
@@ -48,11 +49,12 @@ class Lines:
     take: Line
     settle: Line
     rest: Line
+    notes: Line
     waits: dict[str, WaitingLine]
 
     def all(self) -> tuple[Line, ...]:
         """Return each of them."""
-        return (self.take, self.settle, self.rest, *self.waits.values())
+        return (self.take, self.settle, self.rest, self.notes, *self.waits.values())
 
 
 class RedisSession:
@@ -144,11 +146,11 @@ class RedisSession:
         if self._woken:
             self._wake.set()
         try:
-            raw, marked = await self._lines.waits[queue].calls(
+            raw, kind = await self._lines.waits[queue].calls(
                 _BLOCK + _BLOCK_SLACK,
                 ("BLMOVE", queue, inflight, "LEFT", "RIGHT", str(_BLOCK)),
                 # After the wait, so that what was cancelled during it isn't missed.
-                ("EXISTS", keys.CANCELLED),
+                ("TYPE", keys.CANCELLED),
             )
         except FullServerError:
             # A full server: scripts may still write, so tasks drain.
@@ -160,7 +162,7 @@ class RedisSession:
             self._pending.discard(queue)
             if not self._pending:
                 self._woken = False
-        return Taken() if raw is None else Taken((raw,), bool(marked))
+        return Taken() if raw is None else Taken((raw,), kind == b"zset")
 
     def wake(self) -> None:
         """Make a wait, under way or about to begin, return soon."""
@@ -213,9 +215,11 @@ class RedisSession:
                 logger.warning("The server refused a part of settling: {}", refusal)
             return statuses
 
-    async def release(self, queue: str, raws: Sequence[bytes]) -> None:
+    async def release(
+        self, queue: str, raws: Sequence[bytes], bodies: Mapping[bytes, bytes] = {}
+    ) -> None:
         """Put held tasks back to the head of their queue."""
-        await scripts.release(self._lines.take.call, queue, self._member.holder, raws)
+        await scripts.release(self._lines.take.call, queue, self._member.holder, raws, bodies)
 
     async def promote(self, queue: str, limit: int) -> Promoted:
         """Move due tasks to the tail of the queue, if this worker leads."""
@@ -274,6 +278,25 @@ class RedisSession:
         Never sent again: after a lost reply another look tells whether it happened.
         """
         return await scripts.fire(self._lines.rest.call, queue, name, fired, upto, bodies)
+
+    async def save(self, queue: str, raw: bytes, task_id: str, state: bytes) -> int:
+        """Keep a held task's state."""
+        holder = self._member.holder
+        return await scripts.save(self._lines.notes.call, queue, holder, raw, task_id, state)
+
+    async def saved(self, queue: str, task_id: str) -> tuple[int, bytes] | None:
+        """Read the state that was saved last for a task."""
+        return await scripts.saved(self._lines.notes.call, queue, task_id)
+
+    async def saved_numbers(self, queue: str, task_ids: Sequence[str]) -> dict[str, int]:
+        """Read the numbers of saved states."""
+        return await scripts.saved_numbers(self._lines.rest.call, queue, task_ids)
+
+    async def report(
+        self, progress: Mapping[str, bytes], over: Mapping[str, bytes], expires: float
+    ) -> None:
+        """Store what is known of running tasks, and remove what was stored of others."""
+        await scripts.report(self._lines.notes.call, progress, over, expires)
 
     def cut(self) -> None:
         """Give the server up."""

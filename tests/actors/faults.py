@@ -1,6 +1,6 @@
 """A network between a worker and the in-memory broker: it loses replies, stalls and freezes."""
 
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from typing import Any, TypeVar
 
@@ -143,8 +143,24 @@ class FaultySession:
     async def held(self, queue: str) -> list[bytes]:
         return await self._call("held", self.inner.held, queue)
 
-    async def release(self, queue: str, raws: Sequence[bytes]) -> None:
-        await self._call("release", self.inner.release, queue, raws)
+    async def release(
+        self, queue: str, raws: Sequence[bytes], bodies: Mapping[bytes, bytes] = {}
+    ) -> None:
+        await self._call("release", self.inner.release, queue, raws, bodies)
+
+    async def save(self, queue: str, raw: bytes, task_id: str, state: bytes) -> int:
+        return await self._call("save", self.inner.save, queue, raw, task_id, state)
+
+    async def saved(self, queue: str, task_id: str) -> tuple[int, bytes] | None:
+        return await self._call("saved", self.inner.saved, queue, task_id)
+
+    async def saved_numbers(self, queue: str, task_ids: Sequence[str]) -> dict[str, int]:
+        return await self._call("saved_numbers", self.inner.saved_numbers, queue, task_ids)
+
+    async def report(
+        self, progress: Mapping[str, bytes], over: Mapping[str, bytes], expires: float
+    ) -> None:
+        await self._call("report", self.inner.report, progress, over, expires)
 
     async def promote(self, queue: str, limit: int) -> Promoted:
         return await self._call("promote", self.inner.promote, queue, limit)

@@ -16,7 +16,7 @@ from typing import Any
 
 from attrs import frozen
 
-from actors import Context, Handlers, Reject, Retry
+from actors import Backoff, Context, Handlers, Reject, Retry
 
 handlers = Handlers(queue="brain:test_tasks")
 
@@ -151,6 +151,46 @@ def logs(payload: dict[str, Any], context: Context) -> None:
         context.logger.exception("four")
     logging.getLogger("a.library").warning("five %s", "%s")
     warnings.warn("six", UserWarning, stacklevel=1)
+
+
+@handlers.on("steps", run_in="process", retry=Backoff(attempts=2, base=0.001))
+def steps(payload: dict[str, Any], context: Context) -> dict[str, Any]:
+    """Save, fail once, and go on from there."""
+    found = context.saved
+    for step in range((found or {"step": 0})["step"], payload["steps"]):
+        context.progress(step + 1, payload["steps"])
+        context.save({"step": step + 1, "large": 2**70})
+        if step + 1 == payload["fails_after"] and context.attempt == 1:
+            raise Retry(after=0)
+    return {"found": found, "attempt": context.attempt}
+
+
+@handlers.on("saves", run_in="process")
+def saves(payload: dict[str, Any], context: Context) -> dict[str, Any]:
+    """Save what is no state, or what is refused, or where another thread does."""
+    if payload.get("thread"):
+        threads = [threading.Thread(target=context.save, args=(n,)) for n in range(20)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        return {}
+    try:
+        context.save(
+            {"large": "x" * 2**17, "set": {1}}[payload["what"]] if "what" in payload else 1
+        )
+    except Exception as error:  # noqa: BLE001 - the case
+        return {"error": str(error), "error_type": type(error).__name__}
+    return {}
+
+
+@handlers.on("counts", run_in="process")
+def counts(payload: dict[str, Any], context: Context) -> None:
+    """Say how far it is in a tight loop, and then nothing till a file is there."""
+    for number in range(payload["to"]):
+        context.progress(number + 1, payload["to"])
+    while not Path(payload["file"]).exists():
+        time.sleep(0.01)
 
 
 @handlers.on("forks", run_in="process")

@@ -30,6 +30,12 @@ CHAOS: Final = 20.0
 PATIENCE: Final = 300.0
 """Seconds after which all has to be answered."""
 
+LONG: Final = 0.5
+"""Seconds from which on a task works in steps and saves after each."""
+
+STEPS: Final = 4
+"""How many."""
+
 DAWN: Final = datetime(2024, 2, 17, tzinfo=UTC)
 
 
@@ -146,6 +152,8 @@ class Simulation:
         cancelled: task id → when it was cancelled, of those whose answer that is.
         living: workers that run.
         crashes: what came out of workers that nobody killed.
+        steps: task id → the newest step that was saved for it, by a server's reply.
+        forgotten: task ids and steps of runs that began before what was saved.
         over: whether those who end aren't replaced any more.
     """
 
@@ -162,6 +170,8 @@ class Simulation:
     cancelled: dict[str, float] = field(factory=dict)
     living: dict[str, Worker] = field(factory=dict)
     crashes: list[BaseException] = field(factory=list)
+    steps: Counter[str] = field(factory=Counter)
+    forgotten: list[tuple[str, int]] = field(factory=list)
     over: bool = False
     _dice: random.Random = field(init=False)
     _numbers: Counter[str] = field(factory=Counter)
@@ -187,11 +197,26 @@ class Simulation:
     async def work(self, payload: dict[str, Any], context: Context) -> str:
         self.runs[context.task_id].append(Run(context.worker_id, anyio.current_time()))
         self.note("begin", f"{context.task_id} {context.worker_id}")
-        await anyio.sleep(abs(payload["seconds"]))
+        if payload["seconds"] >= LONG:
+            await self.go_on(payload["seconds"], context)
+        else:
+            await anyio.sleep(abs(payload["seconds"]))
         self.note("end", f"{context.task_id} {context.worker_id}")
         if payload["seconds"] < 0:
             raise ValueError(payload["text"])
         return str(payload["text"])
+
+    async def go_on(self, seconds: float, context: Context) -> None:
+        """Work in steps, saving after each, from where an earlier run has stood."""
+        step = context.saved or 0
+        if step < self.steps[context.task_id]:
+            self.forgotten.append((context.task_id, step))
+        while step < STEPS:
+            context.progress(step, STEPS)
+            await anyio.sleep(seconds / STEPS)
+            step += 1
+            await context.save(step)
+            self.steps[context.task_id] = max(step, self.steps[context.task_id])
 
     async def main(self) -> None:
         """Run the plan to its end: all answered, or out of patience; then stop all workers."""

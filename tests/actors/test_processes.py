@@ -12,9 +12,11 @@ from typing import Any
 
 import anyio
 import pytest
+from attrs import evolve
 from loguru import logger
 
-from actors import Context, Handlers, Reject, Retry
+from actors import Context, Handlers, RefusedError, Reject, Retry, TaskLostError
+from actors.notes import Notes
 from actors.processes import HandlerProcessError, Processes
 from tests.actors.process_handlers import handlers
 from tests.actors.stage import Stage, until
@@ -513,3 +515,74 @@ async def test_a_worker_runs_handlers_in_processes(stage: Stage) -> None:
     assert done["success"] is True
     assert done["result"]["sum"] == 6
     assert rejected["result"]["error"] == "never"
+
+
+async def test_a_handler_in_a_process_goes_on_where_it_stood(stage: Stage) -> None:
+    """Each save is kept when it returns, and the next run, in whichever process, finds it."""
+    stage.handlers.include(handlers.values())
+    network = stage.broker.network("w")
+    async with stage.working(worker_id="w"):
+        answer = await stage.run("steps", steps=10, fails_after=4)
+
+    assert answer["result"] == {"found": {"step": 4, "large": 2**70}, "attempt": 2}
+    assert network.calls.count("save") == 10
+    assert not any(stage.memory.store.notes.states.values())
+
+
+async def test_what_cannot_be_saved_is_said_in_the_process(stage: Stage) -> None:
+    """A state that is none, one that the server refuses, a lost task: errors of the handler's."""
+    stage.handlers.include(handlers.values())
+    network = stage.broker.network("w")
+    async with stage.working(worker_id="w"):
+        large = (await stage.run("saves", what="large"))["result"]
+        odd = (await stage.run("saves", what="set"))["result"]
+        network.breaks["save"] = RefusedError("it won't")
+        refused = (await stage.run("saves"))["result"]
+        network.breaks["save"] = TaskLostError("t")
+        lost = (await stage.run("saves"))["result"]
+    assert large["error_type"] == "StateTooLargeError"
+    assert odd["error"].startswith("the saved state isn't JSON")
+    assert refused == {"error": "it won't", "error_type": "RefusedError"}
+    assert lost["error_type"] == "TaskLostError"
+
+
+async def test_threads_in_a_process_save_too(stage: Stage) -> None:
+    """Saves of several threads take turns on the line."""
+    stage.handlers.include(handlers.values())
+    async with stage.working(worker_id="w"):
+        assert (await stage.run("saves", thread=True))["success"]
+    assert stage.broker.network("w").calls.count("save") == 20
+
+
+async def test_progress_crosses_the_line_now_and_then(processes: Processes, tmp_path: Path) -> None:
+    """Of a tight loop's values the newest arrives while the handler runs; few are sent."""
+    seen: list[tuple[float, float | None]] = []
+
+    class Watched(Notes):
+        __slots__ = ()
+
+        def __setattr__(self, name: str, value: Any) -> None:
+            if name == "progress" and value is not None:
+                seen.append(value)
+            super().__setattr__(name, value)
+
+    where = evolve(context(), notes=Watched())
+    payload = json.dumps({"to": 200_000, "file": str(tmp_path / "go")}).encode()
+    async with anyio.create_task_group() as group:
+        group.start_soon(processes.call, handlers["counts"], payload, where)
+        await until(lambda: (200_000, 200_000) in seen, "the last value has come")
+        (tmp_path / "go").touch()
+    assert len(seen) < 1_000
+    assert all(type(done) is int for done, _ in seen)
+
+
+async def test_progress_of_one_call_is_not_that_of_the_next(
+    processes: Processes, tmp_path: Path
+) -> None:
+    """A process that is used again begins at nothing."""
+    (tmp_path / "go").touch()
+    first, second = context(), evolve(context(), notes=Notes())
+    for where, to in ((first, 5), (second, 0)):
+        payload = json.dumps({"to": to, "file": str(tmp_path / "go")}).encode()
+        await processes.call(handlers["counts"], payload, where)
+    assert second.notes.progress is None

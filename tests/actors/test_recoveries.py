@@ -39,7 +39,9 @@ async def test_a_dead_workers_tasks_run_elsewhere_within_5_seconds(stage: Stage)
             await until(lambda: len(stage.started) == 6)
 
             assert anyio.current_time() - killed <= 5
-            assert stage.started == names
+            # Those that may have begun are first asked about for what they have saved.
+            assert set(stage.started) == set(names)
+            assert [name for name in stage.started if name in names[2:]] == names[2:]
             assert heir.statistics().reclaimed == 6
             await heir.stop(grace=0)
 

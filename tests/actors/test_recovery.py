@@ -94,6 +94,59 @@ def test_a_body_that_never_began_is_not_looked_at() -> None:
     assert (one.requeue, one.bury) == (b"{", None)
 
 
+def test_who_has_saved_something_new_gets_on() -> None:
+    """A state that the body doesn't know: one death, whatever came before, and no pill (I7)."""
+    (one,) = plan_recovery([body("a", deaths=2, saved=4)], 1, "w", surroundings(), {"a": 5})
+
+    task = decode_task(one.requeue or b"")
+    assert (task.deaths, task.saved, task.attempt) == (1, 5, 1)
+
+
+def test_who_has_saved_nothing_new_does_not() -> None:
+    """A state that the body knows is no sign of getting on (I7)."""
+    (one,) = plan_recovery([body("a", deaths=2, saved=5)], 1, "w", surroundings(), {"a": 5})
+
+    assert one.bury is not None
+    assert one.bury.dead is not None
+    assert one.bury.dead.reason is Reason.POISON_PILL
+
+
+def test_what_was_left_without_a_lease_keeps_its_state() -> None:
+    """Where no death is counted the body still tells of the state."""
+    raws = [body("a", deaths=1), body("b"), b"{"]
+
+    plan = plan_recovery(raws, 0, "w", surroundings(), {"a": 7})
+
+    task = decode_task(plan[0].requeue or b"")
+    assert (task.deaths, task.saved) == (0, 7)
+    assert [one.requeue for one in plan[1:]] == raws[1:]
+
+
+@settings(deadline=None)
+@given(st.lists(st.integers(0, 3), min_size=1, max_size=30), st.booleans())
+def test_three_deaths_in_a_row_without_a_save_make_a_poison_pill(
+    saves: list[int],
+    drained: bool,  # noqa: FBT001 - a case
+) -> None:
+    """Runs that each save so often and die: put away at the third in a row that saved nothing."""
+    raw, number, idle = body("a"), 0, 0
+    for more in saves:
+        number += more
+        idle = 1 if more else idle + 1
+        saved = {"a": number} if number else {}
+        (one,) = plan_recovery([raw], 1, "w", surroundings(), saved)
+        if idle == DEATHS_OF_A_POISON_PILL:
+            assert one.bury is not None
+            return
+        assert one.requeue is not None
+        raw = one.requeue
+        assert decode_task(raw).deaths == idle
+        if drained:
+            # In between it is given back by a drain, having saved nothing more.
+            (again,) = plan_recovery([raw], 0, "w", surroundings(), saved)
+            assert again.requeue == raw
+
+
 raws = st.one_of(
     st.binary(max_size=20), st.builds(body, st.text(min_size=1), deaths=st.integers(0, 5))
 )

@@ -51,6 +51,9 @@ def check(world: Simulation) -> None:
     store = world.broker.store
     pushed = {f"t{number:03}": seconds for number, seconds in enumerate(world.plan.tasks)}
     assert world.crashes == []
+    # What was saved is found by the next run, and goes with the answer.
+    assert world.forgotten == []
+    assert not any(store.notes.states.values())
     # I1, I2: each task is answered once, and nothing of it is left.
     assert world.answers() == dict.fromkeys(pushed, 1)
     for queue in ("a", "b"):

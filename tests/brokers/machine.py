@@ -14,6 +14,7 @@ from hypothesis.stateful import (
 
 from actors import Settlement
 from actors.recovery import plan_recovery
+from messages import rewrite_task
 from tests.brokers import model
 from tests.brokers.model import Batch, Ledger, Life, Worker
 from tests.brokers.pair import Pair
@@ -88,6 +89,22 @@ class SideBySide(RuleBasedStateMachine):
         return (
             [known[place] for place in sorted({n % len(known) for n in numbers})] if known else []
         )
+
+    def saved_numbers(self, queue: str) -> dict[str, int]:
+        """Read which tasks have saved how often."""
+        numbers: dict[str, int] = self.pair.both("saved_numbers", queue, model.TASK_IDS)
+        return numbers
+
+    def with_saves(self, queue: str, raws: Sequence[bytes]) -> dict[bytes, bytes]:
+        """Return bodies that tell of states which the ones in hand don't know."""
+        numbers = self.saved_numbers(queue)
+        bodies: dict[bytes, bytes] = {}
+        for raw in raws:
+            known = numbers.get(model.readable_id(raw) or "", 0)
+            if raw not in model.UNDECODABLE and known > model.saves(raw):
+                self.marks += 1
+                bodies[raw] = rewrite_task(raw, nonce=f"r{self.marks}", saved=known, deaths=0)
+        return bodies
 
     def settled(  # noqa: PLR0917 - of one rule, and of the last one
         self,
@@ -257,13 +274,56 @@ class SideBySide(RuleBasedStateMachine):
         self.tally["lost"] += 1
 
     @anyone(Life.ALIVE)
-    @rule(number=number, queue=queues, numbers=picks, fault=faults, lost=st.booleans())
-    def release(
-        self, number: int, queue: str, numbers: list[int], fault: int, *, lost: bool
+    @rule(
+        number=number,
+        queue=queues,
+        pick=number,
+        stranger=st.one_of(st.none(), st.none(), st.none(), bodies),
+        fault=faults,
+        lost=st.booleans(),
+    )
+    def save(
+        self, number: int, queue: str, pick: int, *, stranger: int | None, fault: int, lost: bool
     ) -> None:
+        """Save a state for what a worker believes to hold, or for what it never held."""
+        worker = self.one(number, ALIVE)
+        known = worker.known[queue]
+        if not known:
+            self.pair.push(queue, model.BODIES[pick])
+            taken = self.pair.take(queue, worker.holder, 2, 0)
+            known += taken if isinstance(taken, list) else []
+        raw = known[pick % len(known)] if known else model.BODIES[pick]
+        raw = raw if stranger is None else model.BODIES[stranger]
+        if raw in model.UNDECODABLE:
+            return
+        self.marks += 1
+        state = f'{{"by": "{worker.holder}", "mark": {self.marks}}}'.encode()
+        saved, held = self.pair.save(queue, worker.holder, raw, state, fault)
+        if lost and held:
+            # Its reply was lost, so it is sent again.
+            self.tally["lost"] += 1
+            assert self.pair.save(queue, worker.holder, raw, state) == (saved, True)
+        if held:
+            self.tally["saves"] += 1
+            assert self.pair.both("saved", queue, model.readable_id(raw)) == (saved, state)
+
+    @anyone(Life.ALIVE)
+    @rule(
+        number=number,
+        queue=queues,
+        numbers=picks,
+        noted=st.booleans(),
+        fault=faults,
+        lost=st.booleans(),
+    )
+    def release(
+        self, number: int, queue: str, numbers: list[int], *, noted: bool, fault: int, lost: bool
+    ) -> None:
+        """Give tasks back, those that have saved something in a body that tells of it."""
         worker = self.one(number, ALIVE)
         raws = self.some_of(worker, queue, numbers)
-        self.pair.release(queue, worker.holder, raws, fault)
+        bodies = self.with_saves(queue, raws) if noted else {}
+        self.pair.release(queue, worker.holder, raws, fault, bodies)
         for raw in raws:
             worker.known[queue].remove(raw)
         if lost:
@@ -290,8 +350,9 @@ class SideBySide(RuleBasedStateMachine):
             return
         raws = self.pair.both("held", queue, worker.holder)
         slots = seen.slots.get(worker.holder, 0)
-        plan = plan_recovery(raws, slots, "janitor", self.surroundings)
-        model.check_deaths(plan, slots)
+        numbers = self.saved_numbers(queue)
+        plan = plan_recovery(raws, slots, "janitor", self.surroundings, numbers)
+        model.check_deaths(plan, slots, numbers)
         words = (queue, worker.holder)
         if how == "renewed" and worker.life is Life.ALIVE:
             self.renewed(worker)
@@ -345,7 +406,8 @@ class SideBySide(RuleBasedStateMachine):
             for holder in seen.leases.keys() | seen.unleased.keys():
                 raws = self.pair.both("held", queue, holder)
                 slots = seen.slots.get(holder, 0)
-                plan = plan_recovery(raws, slots, "janitor", self.surroundings)
+                numbers = self.saved_numbers(queue)
+                plan = plan_recovery(raws, slots, "janitor", self.surroundings, numbers)
                 self.pair.reclaim(queue, holder, seen.leases.get(holder), plan)
             self.pair.both("renew", queue, last.holder, 1, 1)
             self.pair.both("pause", queue, False)

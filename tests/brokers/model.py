@@ -2,7 +2,7 @@
 
 import json
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from enum import Enum
 from functools import cache
@@ -131,8 +131,8 @@ class Ledger:
         """Note that a task was ended."""
         self.live -= Counter([raw])
 
-    def delay(self, raw: bytes, body: bytes) -> None:
-        """Note that a task waits for its next attempt."""
+    def rewrite(self, raw: bytes, body: bytes) -> None:
+        """Note that a task goes on under another body."""
         self.end(raw)
         self.live[body] += 1
         self._origin[body] = self._origin[raw]
@@ -151,6 +151,7 @@ class Ledger:
         self.check_places(seen)
         self._check_answers(seen)
         self._check_fidelity(seen)
+        self._check_states(seen)
 
     def check_places(self, seen: Snapshot) -> None:
         """Check what must hold in the middle of things too.
@@ -194,6 +195,12 @@ class Ledger:
         assert set(view.inflight) <= view.holders, "I4: a holder of tasks that nobody can find"
         assert set(view.leases) <= view.holders, "I4: a lease without an entry"
 
+    def _check_states(self, seen: Snapshot) -> None:
+        live = self._live_ids()
+        for view in seen.queues.values():
+            for task_id in view.saved:
+                assert live[task_id], f"a state of {task_id} is left, and no task"
+
     def _check_fidelity(self, seen: Snapshot) -> None:
         buried = {dict_of(one)[b"task"] for one in dead_of(seen)}
         assert buried <= set(self._origin), "I8: a dead letter that nobody pushed"
@@ -227,7 +234,7 @@ def dict_of(fields: Sequence[bytes]) -> dict[bytes, bytes]:
     return dict(zip(fields[::2], fields[1::2], strict=True))
 
 
-_OURS: Final = ("attempt", "deaths", "nonce")
+_OURS: Final = ("attempt", "deaths", "saved", "nonce")
 
 
 def unchanged(raw: bytes) -> dict[str, bytes]:
@@ -241,10 +248,23 @@ def deaths(raw: bytes) -> int:
     return int(json.loads(raw).get("deaths", 0))
 
 
-def check_deaths(plan: Sequence[Recovery], slots: int) -> None:
-    """Check that exactly those tasks that could have begun count a death (I7)."""
+def saves(raw: bytes) -> int:
+    """Return the number of the newest state that a body knows of, read without the codec."""
+    return int(json.loads(raw).get("saved", 0))
+
+
+def check_deaths(plan: Sequence[Recovery], slots: int, saved: Mapping[str, int]) -> None:
+    """Check that exactly those tasks that could have begun count a death (I7).
+
+    Of one that has saved something new since its body was written, it is the first one.
+    """
     for position, one in enumerate(plan):
-        if position >= slots:
+        number = 0 if one.raw in UNDECODABLE else saved.get(readable_id(one.raw) or "", 0)
+        if number and number > saves(one.raw):
+            assert one.requeue is not None, "I7: it gets on"
+            assert saves(one.requeue) == number
+            assert deaths(one.requeue) == (position < slots), "I7: it gets on"
+        elif position >= slots:
             assert one.requeue == one.raw, "I7: it couldn't have begun"
         elif one.requeue == one.raw:
             assert len(plan) > 1, "I7: a suspect that was alone"

@@ -1,7 +1,7 @@
 """Both sides and the ledger: each operation done on all three, with faults on the server's side."""
 
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from attrs import asdict
@@ -9,7 +9,7 @@ from attrs import asdict
 from actors import LeaseLapsedError, Recovery, RefusedError, Settled, Settlement
 from tests.brokers import model
 from tests.brokers.faults import MARK, injecting
-from tests.brokers.model import Ledger
+from tests.brokers.model import Ledger, readable_id
 from tests.brokers.sides import MemorySide, RealSide
 
 Refusal = type[Exception]
@@ -88,6 +88,7 @@ class Pair:
         assert answer == [status for _, status in kept]
         self._note_ended(batch, statuses)
         self._forgive_unheard()
+        self._forgive_left(queue)
         self.ledger.check(self.real.snapshot())
         # An empty batch too: the fault may have kept the number from being noted.
         refused = [one for one, status in pairs if status is Settled.FAILED]
@@ -147,20 +148,43 @@ class Pair:
             self.ledger.push(raw)
         return done
 
-    def release(self, queue: str, holder: str, raws: Sequence[bytes], fault: int) -> None:
+    def save(
+        self, queue: str, holder: str, raw: bytes, state: bytes, fault: int = 0
+    ) -> tuple[int, bool]:
+        """Save a state, again after an error; return its number and whether the task was held."""
+        held = raw in self.real.held(queue, holder)
+        before = self.real.snapshot()
+        number = self.twice(fault, "save", queue, holder, raw, readable_id(raw), state)
+        assert bool(number) == held, "I2: who doesn't hold a task saves nothing for it"
+        if not held:
+            assert self.real.snapshot() == before, "I2"
+        return number, held
+
+    def release(
+        self,
+        queue: str,
+        holder: str,
+        raws: Sequence[bytes],
+        fault: int,
+        bodies: Mapping[bytes, bytes] = {},
+    ) -> None:
         before, waiting = self.real.held(queue, holder), self.waiting(queue)
         given = _held_of(raws, before)
         if not fault:
-            assert self.both("release", queue, holder, raws) == len(given)
+            assert self.both("release", queue, holder, raws, bodies) == len(given)
+            self._note_released(given, bodies)
         else:
-            answer = self._faulty(fault, "release", queue, holder, raws)
+            answer = self._faulty(fault, "release", queue, holder, raws, bodies)
+            gone = Counter(before) - Counter(self.real.held(queue, holder))
+            self._note_released(list(gone.elements()), bodies)
             self.ledger.check(self.real.snapshot())
             if answer is RefusedError:
                 # Never sent again: what is still held tells what is still to be given back.
-                gone = Counter(before) - Counter(self.real.held(queue, holder))
-                self.real.release(queue, holder, _without_last(given, gone))
-            self.memory.release(queue, holder, raws)
-        assert self.waiting(queue) == given + waiting, "I3"
+                rest = _without_last(given, gone)
+                self.real.release(queue, holder, rest, bodies)
+                self._note_released(rest, bodies)
+            self.memory.release(queue, holder, raws, bodies)
+        assert self.waiting(queue) == [bodies.get(raw, raw) for raw in given] + waiting, "I3"
 
     def reclaim(
         self,
@@ -186,6 +210,7 @@ class Pair:
                 count += more
             assert self.memory.reclaim(queue, holder, pulse, plan) == count
             self._forgive_unheard()
+            self._forgive_left(queue)
         back = [one.requeue for one in plan[len(plan) - count :] if one.requeue is not None]
         assert self.waiting(queue) == back + waiting, "I3"
         return count
@@ -198,22 +223,39 @@ class Pair:
         """Return the tasks of a queue, the head first."""
         return list(self.real.wire.call("LRANGE", queue, 0, -1))
 
+    def faulty(self, name: str, fault: int, *words: Any) -> None:
+        """Do on the server alone, with a fault, what is done again on both sides afterwards."""
+        self._faulty(fault, name, *words)
+
     def _faulty(self, fault: int, name: str, *words: Any) -> Any:
         with injecting(fault):
             answer = outcome(getattr(self.real, name), *words)
         self.faults += self.real.wire.call("DEL", MARK)
         return answer
 
+    def _note_released(self, raws: Sequence[bytes], bodies: Mapping[bytes, bytes]) -> None:
+        for raw in raws:
+            if raw in bodies:
+                self.ledger.rewrite(raw, bodies[raw])
+
     def _note_ended(self, batch: Sequence[Settlement], statuses: Sequence[Settled]) -> None:
         for one, status in zip(batch, statuses, strict=True):
             if status is Settled.DONE and one.delay is not None:
-                self.ledger.delay(one.raw, one.delay.body)
+                self.ledger.rewrite(one.raw, one.delay.body)
             elif status in {Settled.DONE, Settled.CANCELLED}:
                 self.ledger.end(one.raw)
 
     def _note_recovered(self, plan: Sequence[Recovery], count: int) -> None:
         for one in plan[len(plan) - count :]:
             self.ledger.recover(one)
+
+    def _forgive_left(self, queue: str) -> None:
+        """Remove a state whose removal was made to fail: its task is answered all the same."""
+        kept = self.memory.snapshot().queues[queue].saved
+        left = self.real.snapshot().queues[queue].saved.keys() - kept.keys()
+        assert len(left) <= 1, f"left: {left}"
+        for task_id in left:
+            self.real.drop_state(queue, task_id)
 
     def _forgive_unheard(self) -> None:
         """Take a message for heard whose PUBLISH was made to fail: its answer is stored."""

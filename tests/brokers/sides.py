@@ -3,7 +3,7 @@
 Both have the same synchronous methods, and show all that they keep as one `Snapshot`.
 """
 
-from collections.abc import Coroutine, Iterable, Sequence
+from collections.abc import Coroutine, Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any, Final, TypeVar
 
@@ -33,6 +33,7 @@ class QueueView:
     paused: bool = False
     trimmed: int = 0
     recurring: dict[str, int] = field(factory=dict)
+    saved: dict[str, bytes] = field(factory=dict)
 
 
 @frozen
@@ -42,6 +43,7 @@ class Snapshot:
     queues: dict[str, QueueView]
     results: dict[str, bytes]
     heartbeats: dict[str, bytes]
+    progress: dict[str, bytes]
     published: tuple[tuple[str, bytes], ...]
     cancelled: frozenset[str] = frozenset()
     """The ids of marked tasks."""
@@ -117,8 +119,25 @@ class RealSide:
     ) -> list[Settled]:
         return drive(scripts.settle(self.call, queue, holder, number, batch))[0]
 
-    def release(self, queue: str, holder: str, raws: Sequence[bytes]) -> int:
-        return drive(scripts.release(self.call, queue, holder, raws))
+    def release(
+        self, queue: str, holder: str, raws: Sequence[bytes], bodies: Mapping[bytes, bytes] = {}
+    ) -> int:
+        return drive(scripts.release(self.call, queue, holder, raws, bodies))
+
+    def save(self, queue: str, holder: str, raw: bytes, task_id: str, state: bytes) -> int:
+        return drive(scripts.save(self.call, queue, holder, raw, task_id, state))
+
+    def saved(self, queue: str, task_id: str) -> tuple[int, bytes] | None:
+        return drive(scripts.saved(self.call, queue, task_id))
+
+    def saved_numbers(self, queue: str, task_ids: Sequence[str]) -> dict[str, int]:
+        return drive(scripts.saved_numbers(self.call, queue, task_ids))
+
+    def report(self, progress: Mapping[str, bytes], over: Mapping[str, bytes]) -> None:
+        drive(scripts.report(self.call, progress, over, 60.0))
+
+    def drop_state(self, queue: str, task_id: str) -> None:
+        self.wire.call("HDEL", keys.saved(queue), task_id)
 
     def held(self, queue: str, holder: str) -> list[bytes]:
         return drive(scripts.held(self.call, queue, holder))
@@ -200,9 +219,11 @@ class RealSide:
             commands.append(("EXISTS", keys.paused(queue)))
             commands.append(("GET", keys.trimmed(queue)))
             commands.append(("HGETALL", keys.recurring(queue)))
+            commands.append(("HGETALL", keys.saved(queue)))
             commands += [("LRANGE", keys.inflight(queue, one), 0, -1) for one in names.holders]
         commands += [("GET", keys.result(task_id)) for task_id in names.task_ids]
         commands += [("GET", keys.heartbeat(worker_id)) for worker_id in names.worker_ids]
+        commands += [("GET", keys.progress(task_id)) for task_id in names.task_ids]
         commands.append(("ZRANGE", keys.CANCELLED, 0, -1))
         replies = iter(self.wire.calls(commands))
         self._check_keys(next(replies))
@@ -210,13 +231,14 @@ class RealSide:
             queues={queue: self._queue(replies) for queue in names.queues},
             results=_present(names.task_ids, replies),
             heartbeats=_present(names.worker_ids, replies),
+            progress=_present(names.task_ids, replies),
             published=self.published(),
             cancelled=self._cancelled(next(replies)),
         )
 
     def _queue(self, replies: Any) -> QueueView:
-        waiting, leases, holders, dead, delayed, paused, trimmed, noted = (
-            next(replies) for _ in range(8)
+        waiting, leases, holders, dead, delayed, paused, trimmed, noted, saved = (
+            next(replies) for _ in range(9)
         )
         inflight = {holder: tuple(next(replies)) for holder in self._names.holders}
         return QueueView(
@@ -235,6 +257,10 @@ class RealSide:
                 name.decode(): int(value.split()[0])
                 for name, value in zip(noted[::2], noted[1::2], strict=True)
             },
+            saved={
+                task_id.decode(): state
+                for task_id, state in zip(saved[::2], saved[1::2], strict=True)
+            },
         )
 
     def _cancelled(self, marks: Iterable[bytes]) -> frozenset[str]:
@@ -244,11 +270,12 @@ class RealSide:
     def _check_keys(self, found: Iterable[bytes]) -> None:
         names = self._names
         known = {keys.result(task_id) for task_id in names.task_ids}
+        known |= {keys.progress(task_id) for task_id in names.task_ids}
         known |= {keys.heartbeat(worker_id) for worker_id in names.worker_ids}
         for queue in names.queues:
             known |= {queue, keys.leases(queue), keys.holders(queue), keys.dead(queue)}
             known |= {keys.delayed(queue), keys.promoter(queue), keys.recurring(queue)}
-            known |= {keys.paused(queue), keys.trimmed(queue), keys.CANCELLED}
+            known |= {keys.paused(queue), keys.trimmed(queue), keys.CANCELLED, keys.saved(queue)}
             for holder in names.holders:
                 known |= {keys.inflight(queue, holder), keys.settled(queue, holder)}
         leaked = {key.decode() for key in found} - known
@@ -277,6 +304,12 @@ class MemorySide:
         self.look = self.store.look
         self.forget = self.store.forget
         self.leave = self.store.leave
+        self.save = self.store.save
+        self.saved = self.store.notes.saved
+        self.saved_numbers = self.store.notes.numbers
+
+    def report(self, progress: Mapping[str, bytes], over: Mapping[str, bytes]) -> None:
+        self.store.notes.report(progress, over, 60.0, 0.0)
 
     def take(self, queue: str, holder: str, limit: int) -> list[bytes]:
         return list(self.store.take(queue, holder, limit).raws)
@@ -342,6 +375,7 @@ class MemorySide:
             queues={queue: self._queue(queue) for queue in self._names.queues},
             results={task_id: one.value for task_id, one in store.results.items()},
             heartbeats={worker_id: one.value for worker_id, one in store.heartbeats.items()},
+            progress={task_id: one.value for task_id, one in store.notes.progress.items()},
             published=tuple(store.published),
             cancelled=frozenset(store.cancelled),
         )
@@ -360,4 +394,8 @@ class MemorySide:
             paused=bool(state.paused),
             trimmed=state.trimmed[0],
             recurring={name: one.upto for name, one in state.recurring.items()},
+            saved={
+                task_id: b"%d %s" % saved
+                for task_id, saved in self.store.notes.states[queue].items()
+            },
         )

@@ -2,10 +2,12 @@
 
 import pytest
 
-from actors import Delay, Orders, Settled, Settlement
+from actors import Delay, Orders, RefusedError, Settled, Settlement
 from actors.recovery import plan_recovery
+from runtime.redis import keys
 from tests.brokers.conftest import Rig
 from tests.brokers.model import answer_of, surroundings, task
+from tests.brokers.sides import RealSide
 from tests.brokers.test_conformance import RAWS, done, put_away, taken_of
 
 pytestmark = pytest.mark.anyio
@@ -164,3 +166,23 @@ async def test_an_order_is_not_forgotten_soon(rig: Rig) -> None:
         assert (await session.orders([], ["t0"])).cancelled == {"t0"}
         assert await session.settle("q", [done(0)]) == [Settled.CANCELLED]
         assert rig.seen().results == {}
+
+
+@pytest.mark.parametrize("kind", ["redis on asyncio"])
+async def test_marks_key_of_another_type_holds_up_nothing(rig: Rig) -> None:
+    """With no marks there a cancellation is refused; tasks are taken, answered and recovered."""
+    assert isinstance(rig.side, RealSide)
+    pulse = rig.ghost([b"{"])
+    await rig.push(*RAWS[:2])
+    rig.side.wire.call("SET", keys.CANCELLED, "no marks")
+    with pytest.raises(RefusedError, match="WRONGTYPE"):
+        cancel(rig)
+    async with rig.broker.join(rig.member()) as session:
+        assert not (await session.take("q", 1)).marked
+        assert not (await session.wait(["q"]))[0][1].marked
+        assert (await session.orders(["q"], ["t0"])) == Orders()
+        assert await session.settle("q", [done(0), done(1)]) == [Settled.DONE] * 2
+        held = await session.inflight("q", "ghost#1")
+        plan = plan_recovery(held, 1, "janitor", surroundings())
+        assert await session.reclaim("q", "ghost#1", pulse, plan) == 1
+    rig.side.wire.call("DEL", keys.CANCELLED)

@@ -12,6 +12,7 @@ import pytest
 
 from actors import RefusedError, Settlement
 from actors.recovery import plan_recovery
+from messages import rewrite_task
 from tests.brokers import model
 from tests.brokers.faults import injecting
 from tests.brokers.model import Ledger
@@ -132,6 +133,61 @@ def reclaim(pair: Pair, fault: int) -> None:
     assert pair.reclaim("q", HOLDER, "1 4", plan, fault) == len(raws)
 
 
+def with_states(pair: Pair) -> list[bytes]:
+    """Let the holder hold tasks of which two have saved something, and return them."""
+    raws = holding(pair)
+    for step, raw in enumerate((raws[0], raws[1], raws[0])):
+        pair.save("q", HOLDER, raw, b'{"step": %d}' % step)
+    return raws
+
+
+def save(pair: Pair, fault: int) -> None:
+    raws = holding(pair)
+    pair.save("q", HOLDER, raws[0], b"1")
+    pair.save("q", HOLDER, raws[0], b"2", fault)
+    assert pair.both("saved", "q", "a") == (2, b"2")
+
+
+def settle_saved(pair: Pair, fault: int) -> None:
+    raws = with_states(pair)
+    batch = [model.ending(raws[0], "w 0", reject=False), model.ending(raws[1], "w 1", reject=True)]
+    pair.settle("q", HOLDER, 1, batch, fault)
+    assert pair.both("saved_numbers", "q", ["a", "b"]) == {}
+
+
+def delay_saved(pair: Pair, fault: int) -> None:
+    raws = with_states(pair)
+    pair.settle("q", HOLDER, 1, [model.ending(raws[0], "w", reject=False, delay=1)], fault)
+    assert pair.both("saved_numbers", "q", ["a", "b"]) == {"a": 2, "b": 1}
+
+
+def reclaim_saved(pair: Pair, fault: int) -> None:
+    raws = with_states(pair)
+    numbers = {"a": 2}
+    plan = [
+        plan_recovery([raw], 1, "janitor", model.surroundings(), numbers)[0] for raw in raws[:2]
+    ]
+    plan += plan_recovery(raws[2:], 0, "janitor", model.surroundings(), numbers)
+    assert [one.bury is None for one in plan] == [True, False, True, True, True]
+    assert pair.reclaim("q", HOLDER, "1 4", plan, fault) == len(raws)
+    assert pair.both("saved_numbers", "q", ["a", "b"]) == {"a": 2}
+
+
+def release_saved(pair: Pair, fault: int) -> None:
+    raws = with_states(pair)
+    body = rewrite_task(raws[1], nonce="n", saved=1, deaths=0)
+    pair.release("q", HOLDER, raws[:3], fault, {raws[1]: body})
+
+
+def report(pair: Pair, fault: int) -> None:
+    progress, over = {"a": b"1", "b": b"2"}, {"c": b"3", "d": b"4"}
+    pair.both("report", over, {})
+    pair.both("report", {"d": b"others"}, {})
+    pair.faulty("report", fault, progress, over)
+    pair.both("report", progress, over)
+    assert pair.real.snapshot().progress == progress | {"d": b"others"}
+
+
 def renew(pair: Pair, fault: int) -> None:
     pair.twice(fault, "renew", "q", HOLDER, 1, 2)
 
@@ -169,16 +225,22 @@ def stop_beating(pair: Pair, fault: int) -> None:
 # How many calls each makes, so that a fault at each of them is known to have come.
 CALLS: Final = {
     take: 6,
-    settle: 24,
-    settle_cancelled: 23,
-    settle_delayed: 24,
+    save: 3,
+    settle: 25,
+    settle_cancelled: 24,
+    settle_saved: 18,
+    settle_delayed: 25,
+    delay_saved: 7,
     cancel: 8,
-    reclaim_cancelled: 10,
+    reclaim_cancelled: 11,
     promote: 9,
     fire: 4,
     look_at_recurring: 4,
     release: 13,
-    reclaim: 21,
+    release_saved: 9,
+    reclaim: 22,
+    reclaim_saved: 21,
+    report: 5,
     renew: 4,
     renew_again: 4,
     leave: 4,
@@ -207,6 +269,15 @@ def test_an_error_at_any_call_loses_and_doubles_nothing(
         if not pair.faults:
             break
     assert fault - 1 == CALLS[scenario]
+
+
+@pytest.mark.parametrize("fault", [1, 2])
+def test_numbers_that_cannot_be_read_are_asked_for_again(pair: Pair, fault: int) -> None:
+    """A failing call makes the reading fail as a whole; it shows no task without its state."""
+    with_states(pair)
+    with injecting(fault):
+        assert outcome(pair.real.saved_numbers, "q", ["a", "b"]) is RefusedError
+    assert pair.both("saved_numbers", "q", ["a", "b", "c"]) == {"a": 2, "b": 1}
 
 
 @pytest.mark.parametrize("fault", [1, 2, 3])

@@ -13,6 +13,7 @@ import pytest
 
 from tests.brokers import test_conformance as suite
 from tests.brokers import test_conformance_delays as delays
+from tests.brokers import test_conformance_notes as notes
 from tests.brokers import test_conformance_orders as orders
 from tests.brokers import test_conformance_recovery as recovery
 from tests.brokers import test_conformance_recurring as recurring
@@ -117,6 +118,12 @@ MUTANTS: Final[tuple[tuple[str, str, str, Check], ...]] = (
         "",
         recovery.test_poison_and_what_cannot_be_read_are_buried,
     ),
+    (
+        "reclaim",
+        "if item.key then redis.pcall('HDEL', KEYS[5], string.sub(item.key, ARGV[6], ARGV[7])) end",
+        "",
+        notes.test_a_reclaimed_task_keeps_its_state_and_a_buried_one_does_not,
+    ),
     ("reclaim", ", 'EX', ARGV[3]", "", redis_only.test_a_buried_tasks_answer_expires),
     ("reclaim", "redis.pcall('LSET', KEYS[2], -1, item.raw)", "", faults.reclaim),
     ("reclaim", "redis.pcall('XDEL', KEYS[4], letter)", "", faults.reclaim),
@@ -189,8 +196,8 @@ MUTANTS: Final[tuple[tuple[str, str, str, Check], ...]] = (
     ),
     (
         "release",
-        "for i = #ARGV, 1, -1 do",
-        "for i = 1, #ARGV do",
+        "for i = #ARGV - 1, 1, -2 do",
+        "for i = 1, #ARGV, 2 do",
         suite.test_released_tasks_go_to_the_head_in_order,
     ),
     ("release", "'LPUSH'", "'RPUSH'", suite.test_released_tasks_go_to_the_head_in_order),
@@ -207,6 +214,62 @@ MUTANTS: Final[tuple[tuple[str, str, str, Check], ...]] = (
         suite.test_of_equal_bodies_the_last_is_released,
     ),
     ("release", "redis.pcall('LPOP', KEYS[1])", "", faults.release),
+    (
+        "release",
+        "ARGV[i + 1] == '' and ARGV[i] or ARGV[i + 1]",
+        "ARGV[i]",
+        notes.test_a_task_goes_back_in_a_body_that_tells_of_its_state,
+    ),
+    (
+        "save",
+        "if not redis.call('LPOS', KEYS[1], ARGV[1]) then return 0 end",
+        "",
+        notes.test_who_lost_a_task_saves_nothing,
+    ),
+    ("save", "return number + 1", "return number", notes.test_a_held_tasks_state_is_kept),
+    (
+        "save",
+        "if state == ARGV[3] then return number end",
+        "",
+        notes.test_a_held_tasks_state_is_kept,
+    ),
+    (
+        "save",
+        "redis.call('HSET', KEYS[2], ARGV[2], string.format('%d ', number + 1) .. ARGV[3])",
+        "",
+        notes.test_a_held_tasks_state_is_kept,
+    ),
+    (
+        "save",
+        "tonumber(number) or 0",
+        "tonumber(number)",
+        notes.test_what_somebody_else_wrote_is_no_state,
+    ),
+    (
+        "saved_numbers",
+        "if redis.call('TYPE', KEYS[1]).ok ~= 'hash' then return numbers end",
+        "",
+        notes.test_states_key_of_another_type_holds_up_nothing,
+    ),
+    (
+        "saved_numbers",
+        "saved and tonumber(string.match(saved, '^(%d+) ')) or 0",
+        "1",
+        notes.test_a_held_tasks_state_is_kept,
+    ),
+    (
+        "report",
+        "redis.pcall('GET', key) == ARGV[i + 2]",
+        "true",
+        notes.test_progress_is_stored_and_removed,
+    ),
+    (
+        "report",
+        "if i <= stored then",
+        "if true then",
+        notes.test_progress_is_stored_and_removed,
+    ),
+    ("report", ", 'PX', ARGV[1]", "", notes.test_a_full_server_keeps_states_and_progress),
     (
         "renew",
         "redis.call('ZADD', KEYS[2], now[1] * 1000 + math.floor(now[2] / 1000), ARGV[1])",
@@ -244,6 +307,18 @@ MUTANTS: Final[tuple[tuple[str, str, str, Check], ...]] = (
         "",
         suite.test_an_answer_is_stored_and_published,
     ),
+    (
+        "settle",
+        "redis.pcall('HDEL', KEYS[5], string.sub(name, ARGV[6], ARGV[7]))",
+        "0",
+        notes.test_a_state_goes_with_the_answer,
+    ),
+    (
+        "settle",
+        "    status = 'S'\n",
+        "    status = 'S'\n    forget(name)\n",
+        notes.test_a_stale_answer_takes_no_state_along,
+    ),
     ("settle", ", 'EX', ARGV[2]", "", redis_only.test_only_the_protocols_keys_last),
     ("settle", ", 'EX', ARGV[4]", "", redis_only.test_only_the_protocols_keys_last),
     (
@@ -264,15 +339,15 @@ MUTANTS: Final[tuple[tuple[str, str, str, Check], ...]] = (
     ),
     (
         "settle",
-        "local unmarked = redis.pcall('ZREM', KEYS[5], name)",
+        "local unmarked = redis.pcall('ZREM', KEYS[6], name)",
         "local unmarked = 1",
         cancels,
     ),
-    ("settle", "redis.pcall('ZADD', KEYS[5], since, name)", "", faults.settle_cancelled),
+    ("settle", "redis.pcall('ZADD', KEYS[6], since, name)", "", faults.settle_cancelled),
     ("settle", "'MAXLEN', ARGV[5]", "'MAXLEN', 9", orders.test_the_oldest_dead_letters_make_room),
     (
         "settle",
-        "redis.pcall('INCRBY', KEYS[6], gone)",
+        "redis.pcall('INCRBY', KEYS[7], gone)",
         "",
         orders.test_the_oldest_dead_letters_make_room,
     ),
@@ -282,7 +357,7 @@ MUTANTS: Final[tuple[tuple[str, str, str, Check], ...]] = (
         "local dropped",
         orders.test_a_cancelled_poison_pill_is_dropped,
     ),
-    ("reclaim", "redis.pcall('ZADD', KEYS[5], since, item.key)", "", faults.reclaim_cancelled),
+    ("reclaim", "redis.pcall('ZADD', KEYS[6], since, item.key)", "", faults.reclaim_cancelled),
     ("reclaim", "'MAXLEN', ARGV[5]", "'MAXLEN', 9", orders.test_the_oldest_dead_letters_make_room),
     (
         "cancel",
@@ -322,8 +397,8 @@ MUTANTS: Final[tuple[tuple[str, str, str, Check], ...]] = (
     ("take", "if redis.call('EXISTS', KEYS[5]) == 1 then return reply end", "", paused),
     (
         "take",
-        "{redis.call('EXISTS', KEYS[4])}",
-        "{0}",
+        "redis.call('TYPE', KEYS[4]).ok == 'zset' and 1 or 0",
+        "0",
         orders.test_who_takes_learns_what_was_cancelled,
     ),
     (
@@ -346,6 +421,15 @@ MUTANTS: Final[tuple[tuple[str, str, str, Check], ...]] = (
     *(
         (name, "#!lua flags=allow-oom", "#!lua", redis_only.test_a_full_server_takes_orders)
         for name in ("cancel", "pause")
+    ),
+    *(
+        (
+            name,
+            "#!lua flags=allow-oom",
+            "#!lua",
+            notes.test_a_full_server_keeps_states_and_progress,
+        )
+        for name in ("save", "report")
     ),
 )
 

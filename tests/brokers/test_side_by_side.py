@@ -9,7 +9,7 @@ from tests.servers import Valkey
 
 
 def _run(server: Valkey, examples: int) -> dict[str, int]:
-    tally = {"steps": 0, "faults": 0, "lost": 0}
+    tally = {"steps": 0, "faults": 0, "lost": 0, "saves": 0}
 
     class Machine(SideBySide):
         pass
@@ -36,6 +36,7 @@ def test_both_brokers_agree(valkey_server: Valkey) -> None:
     assert tally["steps"] >= 10_000
     assert tally["faults"] > 100
     assert tally["lost"] > 100
+    assert tally["saves"] > 100
 
 
 @pytest.mark.soak

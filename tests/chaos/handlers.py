@@ -109,6 +109,54 @@ async def fail(payload: Fail, context: Context) -> dict[str, int]:
     return {"attempt": context.attempt}
 
 
+@frozen
+class Steps:
+    """Work that goes on where it stood.
+
+    Attributes:
+        count: how many steps.
+        ms: of one step.
+    """
+
+    count: int
+    ms: float
+
+
+@handlers.on("steps")
+async def steps(payload: Steps, context: Context) -> dict[str, int]:
+    """Leave a trace of each step, and save after it."""
+    first = context.saved or 0
+    note(f"from-{first}", context)
+    for step in range(first, payload.count):
+        context.progress(step, payload.count)
+        await anyio.sleep(payload.ms / 1000)
+        note(f"step-{step}", context)
+        await context.save(step + 1)
+    return {"from": first, "attempt": context.attempt}
+
+
+@handlers.on("steps.thread")
+def steps_in_thread(payload: Steps, context: Context) -> dict[str, int]:
+    """Do the same in a thread."""
+    return _steps(payload, context)
+
+
+@handlers.on("steps.process", run_in="process")
+def steps_in_process(payload: Steps, context: Context) -> dict[str, int]:
+    """Do the same in a process."""
+    return _steps(payload, context)
+
+
+def _steps(payload: Steps, context: Context) -> dict[str, int]:
+    first = context.saved or 0
+    note(f"from-{first}", context)
+    for step in range(first, payload.count):
+        time.sleep(payload.ms / 1000)
+        note(f"step-{step}", context)
+        context.save(step + 1)
+    return {"from": first, "attempt": context.attempt}
+
+
 @handlers.on("poison")
 async def poison(_: dict[str, object], context: Context) -> None:
     """End the worker without a word, as a crash in C code does."""

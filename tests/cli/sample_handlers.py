@@ -6,7 +6,7 @@ from typing import Any
 
 import anyio
 
-from actors import Handlers
+from actors import Context, Handlers
 
 handlers = Handlers()
 more = Handlers(queue="brain:mission_tasks")
@@ -36,6 +36,13 @@ async def until(payload: dict[str, Any]) -> dict[str, Any]:
     while not Path(payload["file"]).exists():  # noqa: ASYNC110, ASYNC240 - the file is the event
         await anyio.sleep(0.01)
     return {"seen": True}
+
+
+@handlers.on("count")
+async def count(payload: dict[str, Any], context: Context) -> dict[str, Any]:
+    """Say how far it is, and run until a file is there."""
+    context.progress(payload["done"], payload.get("total"))
+    return await until(payload)
 
 
 @handlers.on("stick")

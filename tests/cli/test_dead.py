@@ -14,7 +14,7 @@ from tests.messages.test_values import NOON
 
 BODY = (
     b'{"id":"%s","type":"mail","payload":{"to":  1.50},"created_at":"2024-02-17T10:30:00Z",'
-    b'"attempt":3,"deaths":1,"errors":[],"expires_at":"2024-02-17T10:30:00Z","more":"kept"}'
+    b'"attempt":3,"deaths":1,"errors":[],"saved":3,"expires_at":"2024-02-17T10:30:00Z","more":"kept"}'
 )
 
 

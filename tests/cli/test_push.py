@@ -1,13 +1,23 @@
+import fcntl
 import io
 import json
+import os
+import select
+import struct
+import subprocess
+import sys
+import termios
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 
-from runtime.cli import payload
+from messages import Progress
+from runtime.cli import payload, progress_bar
 from runtime.cli.app import run as run_here
 from runtime.errors import ConfigurationError
-from tests.cli.commands import Queue, Worker, run
+from tests.cli.commands import Queue, Worker, environment, run
+from tests.polling import eventually
 from tests.servers import free_port
 
 
@@ -107,6 +117,7 @@ def test_waiting_shows_success_and_failure(tmp_path: Path, redis_url: str) -> No
         assert "Task succeeded in" in done.stdout
         assert '"a": 1' in done.stdout
         assert "\x1b" not in done.stdout
+        assert done.stderr == ""
         words = ("push", "fail", '{"why": "because"}', "--wait")
         failed = run(tmp_path, *words, REDIS_URL=redis_url)
         assert failed.returncode == 1, failed
@@ -115,6 +126,63 @@ def test_waiting_shows_success_and_failure(tmp_path: Path, redis_url: str) -> No
         machine = run(tmp_path, *words, "--json", REDIS_URL=redis_url)
         assert machine.returncode == 1
         assert json.loads(machine.stdout)["result"]["error"] == "because"
+
+
+def test_waiting_at_a_terminal_shows_a_bar(tmp_path: Path, redis_url: str) -> None:
+    """How far the task is shows on a terminal's standard error, and is gone at the end."""
+    go = tmp_path / "go"
+    body = json.dumps(
+        {"file": str(go), "began": str(tmp_path / "began"), "done": 1500, "total": 2000}
+    )
+    ours, theirs = os.openpty()
+    fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 24, 120, 0, 0))
+    shown = b""
+
+    def sees(text: bytes) -> bool:
+        nonlocal shown
+        if select.select([ours], [], [], 0.02)[0]:
+            shown += os.read(ours, 4096)
+        return text in shown
+
+    with Worker(tmp_path, "--worker-id", "w", REDIS_URL=redis_url).ready():
+        pushing = subprocess.Popen(
+            [sys.executable, "-m", "runtime", "push", "count", body, "--wait"],
+            cwd=tmp_path,
+            env=environment(tmp_path, REDIS_URL=redis_url, TERM="xterm"),
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=theirs,
+        )
+        os.close(theirs)
+        try:
+            eventually(lambda: sees(b"1,500 of 2,000 (75%)"), what="the bar is shown")
+            assert b"runs on w" in shown
+            go.touch()
+            said, _ = pushing.communicate(timeout=30)
+        finally:
+            pushing.kill()
+            os.close(ours)
+    assert pushing.returncode == 0
+    assert b"Task succeeded" in said
+    assert b"\x1b" not in said
+
+
+@pytest.mark.parametrize(
+    ("done", "total", "words"),
+    [
+        (None, None, ""),
+        (3, None, "3"),
+        (0, 0, "0"),
+        (1234567, 2**53, "1,234,567 of 9,007,199,254,740,992 (0%)"),
+        (0.5, 1.5, "0.50 of 1.50 (33%)"),
+        (5, 4, "5 of 4 (100%)"),
+    ],
+)
+def test_an_amount_is_said_in_words(done: float | None, total: float | None, words: str) -> None:
+    """A share where the total is known, else a number, or nothing."""
+    now = datetime.now(UTC)
+    progress = Progress("a", "t", "q", "w", now, 1, now, done, total)
+    assert progress_bar.amount_in_words(progress) == words
 
 
 def test_waiting_ends_with_its_time_out(redis_url: str, capsys: pytest.CaptureFixture[str]) -> None:

@@ -22,7 +22,7 @@ from tests.messages.bodies import CREATED, body, names, objects, raw_body, value
 
 NOON = datetime(2024, 2, 17, 10, 30, tzinfo=UTC)
 OURS = {"attempt", "deaths", "max_attempts", "timeout", "not_before", "expires_at"} | {
-    *("traceparent", "nonce", "id", "type", "payload", "created_at"),
+    *("saved", "errors", "traceparent", "nonce", "id", "type", "payload", "created_at"),
 }
 strangers = st.dictionaries(names.filter(lambda name: name not in OURS), values, max_size=4)
 seconds = st.floats(min_value=0.001, max_value=31_536_000)
@@ -53,7 +53,7 @@ def test_what_is_written_is_read(given: dict[str, Any]) -> None:
     assert (task.id, task.type) == (given["task_id"], given["task_type"])
     assert task.created_at == given["created_at"]
     assert (task.timeout, task.max_attempts) == (given["timeout"], given["max_attempts"])
-    assert (task.attempt, task.deaths, task.nonce) == (1, 0, None)
+    assert (task.attempt, task.deaths, task.saved, task.nonce) == (1, 0, 0, None)
     assert decode_payload(task) == given["payload"]
 
 

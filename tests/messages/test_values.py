@@ -2,6 +2,7 @@ import json
 import math
 from collections import OrderedDict
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from datetime import UTC, datetime
 from enum import IntEnum, StrEnum
 from typing import Any
@@ -17,8 +18,10 @@ from messages import (
     Reason,
     Result,
     UnencodableError,
+    decode_state,
     encode_heartbeat,
     encode_result,
+    encode_state,
     encode_value,
 )
 from tests.messages.bodies import objects, values
@@ -65,6 +68,28 @@ def deep() -> list[Any]:
 def test_an_object_is_its_own_result(value: dict[str, Any]) -> None:
     """A dict that JSON can hold is written as it is, numbers of any size included."""
     assert json.loads(encode_value(value)) == value
+
+
+@settings(deadline=None)
+@given(values)
+def test_a_state_is_read_as_it_was_written(value: object) -> None:
+    """Any JSON value is a state, numbers of any size included."""
+    assert decode_state(encode_state(value)) == value
+
+
+@pytest.mark.parametrize("value", [{1}, math.nan, "\ud800", circular(), deep(), Failing()])
+def test_what_is_no_state_is_refused(value: object) -> None:
+    """What JSON can't hold is refused in words, whatever a class of the user's raises."""
+    with pytest.raises(UnencodableError, match=r"the saved state isn't JSON: .+"):
+        encode_state(value)
+
+
+@settings(deadline=None)
+@given(st.one_of(st.binary(), st.just(b"[" * 100_000)))
+def test_whatever_lies_there_reading_a_state_fails_softly(raw: bytes) -> None:
+    """Bytes that are no state are a `ValueError` and nothing else."""
+    with suppress(ValueError):
+        decode_state(raw)
 
 
 @settings(deadline=None)

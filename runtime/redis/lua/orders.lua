@@ -8,7 +8,7 @@
 --       2 per task 1 if it is cancelled and its body not dropped yet, else 0; empty if none is
 local paused, cancelled = {}, {}
 for i = 2, #KEYS do paused[i - 1] = redis.call('EXISTS', KEYS[i]) end
-if #ARGV > 0 and redis.call('EXISTS', KEYS[1]) == 1 then
+if #ARGV > 0 and redis.call('TYPE', KEYS[1]).ok == 'zset' then
   for i, name in ipairs(ARGV) do
     cancelled[i] = redis.call('ZSCORE', KEYS[1], name) and 1 or 0
   end

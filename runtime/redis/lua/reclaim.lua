@@ -5,15 +5,17 @@
 --       2 the dead holder's inflight list, LIST
 --       3 leases, HASH
 --       4 dead letters, STREAM
---       5 marks of cancelled tasks, ZSET
---       6 how many dead letters were trimmed, STRING
---       7… the result's key, STRING, of each item that has an answer, in order
+--       5 saved states, HASH
+--       6 marks of cancelled tasks, ZSET
+--       7 how many dead letters were trimmed, STRING
+--       8… the result's key, STRING, of each item that has an answer, in order
 -- ARGV  1 the dead holder
 --       2 its lease as it was seen, or '' if it owned none
 --       3 seconds after which an answer expires
 --       4 the channel of all results
 --       5 how many dead letters are kept
---       6… the items, in the order of the list: the raw body, then either 'Q' and the body that
+--       6, 7 where the task's id begins and ends in the name of its result's key
+--       8… the items, in the order of the list: the raw body, then either 'Q' and the body that
 --         goes to the queue, or 'L', how many fields its dead letter has beside the body, those
 --         fields, the answer or '' if it has none
 -- Reply 1 how many items were recovered
@@ -30,9 +32,9 @@ end
 
 local lease = redis.call('HGET', KEYS[3], ARGV[1]) or ''
 if lease ~= ARGV[2] then return {0, 0} end
-local marks = redis.call('EXISTS', KEYS[5]) == 1
+local marks = redis.call('TYPE', KEYS[6]).ok == 'zset'
 
-local items, at, next_key = {}, 6, 7
+local items, at, next_key = {}, 8, 8
 while at <= #ARGV do
   local item = {raw = ARGV[at]}
   if ARGV[at + 1] == 'Q' then
@@ -61,15 +63,21 @@ local function requeue(item)
   end
 end
 
+-- What it has saved goes with its end.
+local function forget(item)
+  if item.key then redis.pcall('HDEL', KEYS[5], string.sub(item.key, ARGV[6], ARGV[7])) end
+end
+
 local function drop(item)
-  local since = redis.call('ZSCORE', KEYS[5], item.key)
+  local since = redis.call('ZSCORE', KEYS[6], item.key)
   if not since then return false end
-  redis.call('ZREM', KEYS[5], item.key)
+  redis.call('ZREM', KEYS[6], item.key)
   local removed = redis.pcall('RPOP', KEYS[2])
   if failed(removed) then
-    redis.pcall('ZADD', KEYS[5], since, item.key)
+    redis.pcall('ZADD', KEYS[6], since, item.key)
     return removed
   end
+  forget(item)
   return true
 end
 
@@ -86,6 +94,7 @@ local function bury(item)
     local removed = redis.pcall('RPOP', KEYS[2])
     if not failed(removed) then
       letters = letters + 1
+      forget(item)
       if item.key then
         redis.pcall('PUBLISH', ARGV[4], item.answer)
         redis.pcall('PUBLISH', item.key, item.answer)
@@ -104,7 +113,7 @@ local function trim()
   if letters == 0 then return 0 end
   local gone = redis.pcall('XTRIM', KEYS[4], 'MAXLEN', ARGV[5])
   if failed(gone) then return 0 end
-  if gone > 0 then redis.pcall('INCRBY', KEYS[6], gone) end
+  if gone > 0 then redis.pcall('INCRBY', KEYS[7], gone) end
   return gone
 end
 

@@ -5,15 +5,17 @@
 --       2 number and statuses of the holder's last batch, STRING
 --       3 dead letters, STREAM
 --       4 delayed tasks, ZSET
---       5 marks of cancelled tasks, ZSET
---       6 how many dead letters were trimmed, STRING
---       7… the result's key, STRING, of each item that has an answer, in order
+--       5 saved states, HASH
+--       6 marks of cancelled tasks, ZSET
+--       7 how many dead letters were trimmed, STRING
+--       8… the result's key, STRING, of each item that has an answer, in order
 -- ARGV  1 the batch's number; grows by one with each batch, and is the same when sent again
 --       2 seconds after which an answer expires
 --       3 the channel of all results
 --       4 seconds after which KEYS[2] expires
 --       5 how many dead letters are kept
---       6… the items: raw, its kind and what belongs to it
+--       6, 7 where the task's id begins and ends in the name of its result's key
+--       8… the items: raw, its kind and what belongs to it
 --          'A' is answered: the answer
 --          'L' becomes a dead letter: how many fields it has beside the body, those fields, the
 --              answer or '' if it has none
@@ -29,7 +31,9 @@
 -- Keeps I2: what isn't in our inflight list isn't ours to answer, and what was cancelled was
 -- answered; a batch that comes again after a lost reply is known by its number and answers as
 -- before, doing nothing. Keeps I1: the destination is written first and the source removed last; an
--- item whose removal fails has its writes undone, and no item's failure touches another's.
+-- item whose removal fails has its writes undone, and no item's failure touches another's. What a
+-- task has saved goes with its end; a state that can't be removed stays behind and harms nobody, for
+-- no body tells of it.
 local function failed(reply)
   return type(reply) == 'table' and reply.err
 end
@@ -39,7 +43,8 @@ if before then
   local number, statuses = string.match(before, '^(%d+) (%u*)$')
   if tonumber(number) >= tonumber(ARGV[1]) then return {statuses, '', 0} end
 end
-local marks = redis.call('EXISTS', KEYS[5]) == 1
+local marks = redis.call('TYPE', KEYS[6]).ok == 'zset'
+local saves = redis.call('TYPE', KEYS[5]).ok == 'hash'
 
 local statuses, refusal, publish, letters = {}, '', {}, 0
 
@@ -52,15 +57,24 @@ local function remove(raw)
   return redis.pcall('LREM', KEYS[1], 1, raw)
 end
 
+local function forget(name)
+  if not saves or not name then return end
+  local forgotten = redis.pcall('HDEL', KEYS[5], string.sub(name, ARGV[6], ARGV[7]))
+  if failed(forgotten) then refused(forgotten) end
+end
+
 local function drop(raw, name)
-  local since = redis.pcall('ZSCORE', KEYS[5], name)
+  local since = redis.pcall('ZSCORE', KEYS[6], name)
   if failed(since) then return refused(since) end
   if not since then return nil end
-  local unmarked = redis.pcall('ZREM', KEYS[5], name)
+  local unmarked = redis.pcall('ZREM', KEYS[6], name)
   if failed(unmarked) then return refused(unmarked) end
   local removed = remove(raw)
-  if not failed(removed) then return 'C' end
-  redis.pcall('ZADD', KEYS[5], since, name)
+  if not failed(removed) then
+    forget(name)
+    return 'C'
+  end
+  redis.pcall('ZADD', KEYS[6], since, name)
   return refused(removed)
 end
 
@@ -80,6 +94,7 @@ local function finish(raw, key, answer, fields)
     if not failed(removed) then
       if letter then letters = letters + 1 end
       if key then publish[#publish + 1] = {key, answer} end
+      forget(key)
       return 'D'
     end
     broken = removed
@@ -108,7 +123,7 @@ local function delay(raw, body, mode, ms)
   return refused(removed)
 end
 
-local at, next_key = 6, 7
+local at, next_key = 8, 8
 while at <= #ARGV do
   local raw, kind, first = ARGV[at], ARGV[at + 1], at + 2
   local name, fields, answer = nil, nil, ARGV[first]
@@ -164,7 +179,7 @@ if letters > 0 then
     refused(gone)
   elseif gone > 0 then
     trimmed = gone
-    redis.pcall('INCRBY', KEYS[6], gone)
+    redis.pcall('INCRBY', KEYS[7], gone)
   end
 end
 return {all, refusal, trimmed}

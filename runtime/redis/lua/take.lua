@@ -19,7 +19,7 @@
 if redis.call('HEXISTS', KEYS[3], ARGV[1]) == 0 then
   return redis.error_reply('NOLEASE the holder owns no lease')
 end
-local reply = {redis.call('EXISTS', KEYS[4])}
+local reply = {redis.call('TYPE', KEYS[4]).ok == 'zset' and 1 or 0}
 if redis.call('EXISTS', KEYS[5]) == 1 then return reply end
 local bytes, most = 0, tonumber(ARGV[3])
 for i = 1, tonumber(ARGV[2]) do
