@@ -18,6 +18,7 @@ Knows no server, no environment and no command line; runs on asyncio and on trio
 | `handlers`, `payloads`, `context`, `control` | what writers of handlers use |
 | `broker` | `Broker` and `Session`: what the actors need of a server |
 | `state`, `ledger`, `settings`, `surroundings` | what the actors share and go by |
+| `recent`, `usage` | what the heartbeat tells of the last minute and of the process |
 """
 
 from actors.broker import (
@@ -42,6 +43,7 @@ from actors.handlers import Handler, HandlerError, Handlers
 from actors.settings import WorkerSettings
 from actors.state import RunningTask, Statistics
 from actors.surroundings import Surroundings
+from actors.usage import Usage
 from actors.worker import Identity, Worker, WorkerError
 
 __all__ = [
@@ -70,6 +72,7 @@ __all__ = [
     "Surroundings",
     "Timing",
     "UnreachableError",
+    "Usage",
     "Worker",
     "WorkerError",
     "WorkerSettings",

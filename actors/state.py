@@ -10,6 +10,7 @@ import anyio
 from attrs import define, field, frozen
 
 from actors.idle import Idle
+from actors.recent import Recent
 from messages import Delivery
 
 
@@ -70,6 +71,7 @@ class WorkerState:
         running: by slot.
         threads: names of threads that run a handler, by task id.
         idle: the executors that wait for work.
+        recent: what was answered in the last minute.
     """
 
     slots: int
@@ -87,6 +89,7 @@ class WorkerState:
     running: dict[int, Running] = field(factory=dict)
     threads: dict[str, str] = field(factory=dict)
     idle: Idle = field(factory=Idle)
+    recent: Recent = field(factory=Recent)
     _turn: anyio.Event | None = None
 
     @property

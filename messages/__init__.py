@@ -9,7 +9,7 @@ Nothing here does I/O, reads a clock or draws a random number; times and ids com
 | `outcome` | what became of a delivery: `Succeeded`, `Failed`, `Retried` and others |
 | `result` | `Result`, the answer that a producer waits for |
 | `dead_letter` | `DeadLetter` and its `Reason` |
-| `heartbeat` | `Heartbeat`, a worker's sign of life |
+| `heartbeat` | `Heartbeat`, a worker's sign of life; `Answered`, what it answered lately |
 | `codec` | bytes to tasks, and answers to bytes |
 | `errors` | what the codec raises |
 """
@@ -27,7 +27,7 @@ from messages.codec import (
 from messages.dead_letter import DeadLetter, Reason
 from messages.delivery import Delivery, Undecodable
 from messages.errors import MalformedTaskError, MessageError, UnencodableError
-from messages.heartbeat import Heartbeat
+from messages.heartbeat import Answered, Heartbeat
 from messages.outcome import (
     Failed,
     Outcome,
@@ -42,6 +42,7 @@ from messages.result import Result
 from messages.task import PastError, Task
 
 __all__ = [
+    "Answered",
     "DeadLetter",
     "Delivery",
     "Failed",
