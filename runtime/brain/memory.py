@@ -1,0 +1,310 @@
+"""What agents remember: earlier exchanges, found again by what they were about, in Qdrant.
+
+With a `QDRANT_URL`, a server holds them. Without one, Qdrant's local mode does, in a directory that
+all workers of a machine share: it lets one process in at a time, so it is opened for each use, in a
+thread, behind a lock that the others wait for. That costs reading all of it each time, which suits
+what is small.
+
+There is one collection for each length of vector. Each entry says whose it is and which model
+embedded it, and nothing is compared across either. Qdrant's client takes 0.7 s to import, so that
+happens at the first use, in a thread.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from contextlib import asynccontextmanager, contextmanager
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final, TypeVar
+from urllib.parse import urlsplit
+from uuid import UUID, uuid5
+
+import anyio
+import anyio.to_thread
+from attrs import frozen
+
+from runtime.brain.errors import BrainError
+from runtime.embedded.locks import FileLock
+from runtime.errors import ConfigurationError
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+
+    from qdrant_client import AsyncQdrantClient
+    from qdrant_client.models import Filter, ScoredPoint
+
+T = TypeVar("T")
+
+# Fixed for ever: another value would let redelivered tasks remember a second time.
+EXCHANGES: Final = UUID("0b7c5c53-3d3c-5f55-8a63-9d6c0c7a4f1e")
+
+NEAREST: Final = 3
+"""How many earlier exchanges are recalled."""
+
+MOST_CHARACTERS: Final = 4_000
+"""Of each side of an exchange; what is longer is cut."""
+
+TIMEOUT_S: Final = 5
+"""Seconds that a Qdrant server has for an answer, and that the local directory is waited for."""
+
+DIRECTORY: Final = Path(".brain") / "qdrant"
+
+_LOCK_LOOK: Final = 0.02
+_DEFAULT_PORT: Final = 6333
+_PREFIX: Final = "brain_chat"
+
+
+class MemoryUnavailableError(BrainError):
+    """The memory can't be used just now.
+
+    Attributes:
+        why: What is wrong, in words.
+    """
+
+    def __init__(self, why: str) -> None:
+        super().__init__(f"The memory can't be used: {why}.")
+        self.why = why
+
+
+@frozen
+class Exchange:
+    """Something that was said to an agent, and what it replied.
+
+    Attributes:
+        message: What was said.
+        reply: What it replied.
+        at: When, UTC.
+    """
+
+    message: str
+    reply: str
+    at: datetime
+
+
+@frozen
+class Subject:
+    """Whose memory it is, and what it is about.
+
+    Attributes:
+        agent: The row id of the agent.
+        model: The model that made the vector.
+        vector: What the exchange is about.
+        task_id: The task that the exchange belongs to.
+    """
+
+    agent: str
+    model: str
+    vector: list[float]
+    task_id: str
+
+    @property
+    def id(self) -> str:
+        """The entry's id: it derives from the task's, so that a redelivery stores it once."""
+        return str(uuid5(EXCHANGES, self.task_id))
+
+    @property
+    def collection(self) -> str:
+        """Where vectors of this length lie."""
+        return f"{_PREFIX}_{len(self.vector)}"
+
+
+def parse_url(url: str) -> str:
+    """Return a `QDRANT_URL` with its port, which is 6333 unless it says another.
+
+    Raises:
+        ConfigurationError: It isn't the URL of a server.
+    """
+    try:
+        parts = urlsplit(url.strip())
+        port = parts.port or _DEFAULT_PORT
+    except ValueError:
+        parts, port = urlsplit(""), 0
+    host = parts.hostname
+    if parts.scheme not in ("http", "https") or not host or "@" in parts.netloc or parts.query:
+        came = "an address with a user in it" if "@" in url else repr(url)
+        raise ConfigurationError(
+            "QDRANT_URL", came, "http(s)://host:port, such as http://qdrant:6333"
+        )
+    shown = f"[{host}]" if ":" in host else host
+    return f"{parts.scheme}://{shown}:{port}{parts.path.rstrip('/')}"
+
+
+class Memory:
+    """Stores and finds exchanges.
+
+    Args:
+        url: A `QDRANT_URL`; without one, Qdrant's local mode is used.
+        directory: Where local mode keeps its files.
+
+    Raises:
+        ConfigurationError: The URL can't be read.
+    """
+
+    def __init__(self, url: str | None = None, directory: Path = DIRECTORY) -> None:
+        self.url = parse_url(url) if url else None
+        self._directory = directory
+        self._client: AsyncQdrantClient | None = None
+
+    def __repr__(self) -> str:
+        return f"Memory({self.url or self._directory})"
+
+    async def recall(self, subject: Subject) -> list[Exchange]:
+        """Return the nearest earlier exchanges of an agent, oldest first, but for the task's own.
+
+        Raises:
+            MemoryUnavailableError: They can't be read; says why.
+        """
+
+        async def look(client: AsyncQdrantClient) -> list[Exchange]:
+            if not await client.collection_exists(subject.collection):
+                return []
+            found = await client.query_points(
+                subject.collection,
+                query=subject.vector,
+                query_filter=_of(subject),
+                limit=NEAREST,
+                with_payload=True,
+            )
+            exchanges = [_exchange(point) for point in found.points]
+            return sorted(exchanges, key=lambda exchange: exchange.at)
+
+        return await self._with_client(look)
+
+    async def remember(self, subject: Subject, exchange: Exchange) -> None:
+        """Store an exchange, in place of what the same task has stored before.
+
+        Raises:
+            MemoryUnavailableError: It can't be stored; says why.
+        """
+
+        async def store(client: AsyncQdrantClient) -> None:
+            from qdrant_client.models import PointStruct  # noqa: PLC0415 - dear to import
+
+            await _make_collection(client, subject)
+            point = PointStruct(
+                id=subject.id,
+                vector=subject.vector,
+                payload={
+                    "agent": subject.agent,
+                    "model": subject.model,
+                    "task_id": subject.task_id,
+                    "message": exchange.message[:MOST_CHARACTERS],
+                    "reply": exchange.reply[:MOST_CHARACTERS],
+                    "at": exchange.at.isoformat(),
+                },
+            )
+            await client.upsert(subject.collection, [point], wait=True)
+
+        await self._with_client(store)
+
+    async def aclose(self) -> None:
+        """Close the connections to a server; a later use opens new ones."""
+        if self._client is not None:
+            await self._client.close()
+            self._client = None
+
+    async def _with_client(self, work: Callable[[AsyncQdrantClient], Awaitable[T]]) -> T:
+        """Do something with a client; a cancellation leaves local work to end by itself.
+
+        Whatever Qdrant's client raises (of its own, of httpx, of SQLite, of the file system) means
+        the same here: no memory.
+        """
+        try:
+            await anyio.to_thread.run_sync(_import)
+            if self.url is None:
+                # Local mode blocks, so it gets a thread, and an event loop to speak the same API.
+                return await anyio.to_thread.run_sync(
+                    lambda: asyncio.run(self._locally(work)), abandon_on_cancel=True
+                )
+            return await work(self._connected(self.url))
+        except MemoryUnavailableError:
+            raise
+        except Exception as error:
+            raise MemoryUnavailableError(self._why(error)) from error
+
+    def _connected(self, url: str) -> AsyncQdrantClient:
+        from qdrant_client import AsyncQdrantClient  # noqa: PLC0415 - dear to import
+
+        if self._client is None:
+            self._client = AsyncQdrantClient(url=url, timeout=TIMEOUT_S, check_compatibility=False)
+        return self._client
+
+    async def _locally(self, work: Callable[[AsyncQdrantClient], Awaitable[T]]) -> T:
+        with self._locked():
+            async with _local_client(self._directory) as client:
+                return await work(client)
+
+    @contextmanager
+    def _locked(self) -> Iterator[None]:
+        """Keep other processes, and other threads of this one, out of the directory."""
+        self._directory.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        lock = FileLock(self._directory.with_name(f"{self._directory.name}.lock"))
+        deadline = time.monotonic() + TIMEOUT_S
+        try:
+            while not lock.try_exclusive():
+                if time.monotonic() > deadline:
+                    raise MemoryUnavailableError(
+                        f"other workers kept {self._directory} busy for {TIMEOUT_S} s; "
+                        "with QDRANT_URL they share a server"
+                    )
+                time.sleep(_LOCK_LOOK)
+            yield
+        finally:
+            lock.close()
+
+    def _why(self, error: Exception) -> str:
+        where = f"Qdrant at {self.url}" if self.url else f"Qdrant's local mode in {self._directory}"
+        if isinstance(error, ModuleNotFoundError):
+            return f'the package {error.name} is missing (pip install "brain-worker-pool[brain]")'
+        words = " ".join(str(error).split())[:300].rstrip(".")
+        return f"{where}: {words or type(error).__name__}"
+
+
+def _import() -> None:
+    import qdrant_client  # noqa: F401, PLC0415 - dear, and it must not hold up the event loop
+
+
+@asynccontextmanager
+async def _local_client(directory: Path) -> AsyncIterator[AsyncQdrantClient]:
+    from qdrant_client import AsyncQdrantClient  # noqa: PLC0415 - dear to import
+
+    client = AsyncQdrantClient(path=str(directory))
+    try:
+        yield client
+    finally:
+        await client.close()
+
+
+async def _make_collection(client: AsyncQdrantClient, subject: Subject) -> None:
+    from qdrant_client.models import Distance, VectorParams  # noqa: PLC0415 - dear to import
+
+    name = subject.collection
+    if await client.collection_exists(name):
+        return
+    try:
+        size = len(subject.vector)
+        await client.create_collection(name, VectorParams(size=size, distance=Distance.COSINE))
+    except Exception:
+        # Another worker may have made it meanwhile.
+        if not await client.collection_exists(name):
+            raise
+
+
+def _of(subject: Subject) -> Filter:
+    """Return what finds an agent's exchanges of one embedding, but for the task's own."""
+    from qdrant_client.models import FieldCondition, Filter, HasIdCondition, MatchValue  # noqa: PLC0415 - dear to import
+
+    return Filter(
+        must=[
+            FieldCondition(key="agent", match=MatchValue(value=subject.agent)),
+            FieldCondition(key="model", match=MatchValue(value=subject.model)),
+        ],
+        must_not=[HasIdCondition(has_id=[subject.id])],
+    )
+
+
+def _exchange(point: ScoredPoint) -> Exchange:
+    stored: dict[str, Any] = point.payload or {}
+    return Exchange(stored["message"], stored["reply"], datetime.fromisoformat(stored["at"]))
