@@ -31,7 +31,7 @@ class OllamaStandIn:
         models: the models that it has.
         pieces: the reply, as it is streamed.
         hold: wait for this before the last piece.
-        break_off: close the connection before the last piece.
+        break_off: close the connection before the last piece, that many times.
         error_line: tell this error, in a line of the stream, before the last piece.
         failure: answer each request with this status and error.
         figures: what the last line tells.
@@ -43,7 +43,7 @@ class OllamaStandIn:
     models: list[str] = field(factory=lambda: ["qwen2.5:0.5b", "nomic-embed-text:latest"])
     pieces: list[str] = field(factory=lambda: ["Good ", "morning", "!"])
     hold: asyncio.Event | None = None
-    break_off: bool = False
+    break_off: int = 0
     error_line: str | None = None
     failure: tuple[int, str] | None = None
     figures: dict[str, Any] = field(
@@ -76,8 +76,9 @@ class OllamaStandIn:
         assert task is not None
         self._tasks.add(task)
         try:
-            while head := await _head(reader):
-                await self._serve(*head, reader, writer)
+            while head := await read_head(reader):
+                _, path, length = head
+                await self._serve(path, length, reader, writer)
         except (ConnectionError, asyncio.CancelledError):
             # A callback of asyncio's server that is cancelled would be reported as an error.
             pass
@@ -99,20 +100,20 @@ class OllamaStandIn:
         self.requests.append(Asked(path, body))
         if self.failure is not None:
             status, error = self.failure
-            _whole(writer, status, {"error": error})
+            write_whole(writer, status, {"error": error})
         elif path == "/api/tags":
-            _whole(writer, 200, {"models": [{"name": name} for name in self.models]})
+            write_whole(writer, 200, {"models": [{"name": name} for name in self.models]})
         elif path == "/api/version":
-            _whole(writer, 200, {"version": "0.12.0"})
+            write_whole(writer, 200, {"version": "0.12.0"})
         elif body is None or path not in ("/api/chat", "/api/embed"):
             writer.write(b"HTTP/1.1 404 Not Found\r\nContent-Length: 18\r\n\r\n404 page not found")
         elif not {body["model"], f"{body['model']}:latest"} & set(self.models):
-            _whole(writer, 404, {"error": f"model '{body['model']}' not found"})
+            write_whole(writer, 404, {"error": f"model '{body['model']}' not found"})
         elif path == "/api/embed":
             vectors = [
                 [float(text.lower().count(one)) for one in LETTERS] for text in body["input"]
             ]
-            _whole(writer, 200, {"model": body["model"], "embeddings": vectors})
+            write_whole(writer, 200, {"model": body["model"], "embeddings": vectors})
         else:
             await self._stream(body["model"], reader, writer)
         await writer.drain()
@@ -132,6 +133,7 @@ class OllamaStandIn:
         if self.hold is not None:
             await self._held(self.hold, reader)
         if self.break_off:
+            self.break_off -= 1
             raise ConnectionResetError
         if self.error_line is not None:
             _line(writer, {"error": self.error_line})
@@ -155,14 +157,15 @@ class OllamaStandIn:
             await asyncio.wait({leaving, waiting})
 
 
-async def _head(reader: asyncio.StreamReader) -> tuple[str, int] | None:
-    """Read the head of a request; return its path and the length of its body."""
+async def read_head(reader: asyncio.StreamReader) -> tuple[str, str, int] | None:
+    """Read the head of a request; return its method, path, and the length of its body."""
     try:
         first, *lines = (await reader.readuntil(b"\r\n\r\n")).decode().splitlines()
     except asyncio.IncompleteReadError:
         return None
     lengths = [line for line in lines if line.lower().startswith("content-length:")]
-    return first.split()[1], int(lengths[0].partition(":")[2]) if lengths else 0
+    method, path, _ = first.split()
+    return method, path, int(lengths[0].partition(":")[2]) if lengths else 0
 
 
 def _piece(text: str) -> dict[str, Any]:
@@ -174,7 +177,8 @@ def _line(writer: asyncio.StreamWriter, said: dict[str, Any]) -> None:
     writer.write(b"%x\r\n%s\r\n" % (len(body), body))
 
 
-def _whole(writer: asyncio.StreamWriter, status: int, said: dict[str, Any]) -> None:
+def write_whole(writer: asyncio.StreamWriter, status: int, said: dict[str, Any]) -> None:
+    """Write a whole answer."""
     body = json.dumps(said).encode()
     head = f"HTTP/1.1 {status} Status\r\nContent-Type: application/json\r\n"
     writer.write(f"{head}Content-Length: {len(body)}\r\n\r\n".encode() + body)

@@ -8,10 +8,14 @@ from typing import Any
 import anyio
 import pytest
 
+from actors import Surroundings, Worker
+from runtime.brain.handlers import brain_handlers
 from runtime.brain.ollama import OllamaError
 from runtime.brain.payloads import Turn
 from runtime.brain.services import Services
 from runtime.brain.tables import Cluster, ClusterAgent
+from runtime.memory import MemoryBroker
+from runtime.redis import keys
 from tests.brain.conftest import STORED_NOW, World
 from tests.brain.orders import refusal, team
 from tests.brain.talks import chat, reaching
@@ -151,7 +155,7 @@ async def failure(chatting: Any) -> str:
         ({"failure": (500, "out of memory")}, "answered with status 500: out of memory"),
         ({"failure": (503, "server busy")}, "answered with status 503: server busy"),
         ({"failure": (404, "page not there")}, "answered with status 404: page not there"),
-        ({"break_off": True}, "broke off in the middle of its answer"),
+        ({"break_off": 1}, "broke off in the middle of its answer"),
         ({"error_line": "llama runner died"}, "gave up: llama runner died"),
         ({"pieces": ["a", {}]}, "answered what isn't Ollama's"),
     ],
@@ -262,3 +266,22 @@ async def test_a_cluster_without_config_is_spoken_to(talking: Services, world: W
     await team(world)
     await world.change(Cluster, "c", config={})
     assert (await chat(talking, agent_id="boss"))["memory"] == NOT_ASKED
+
+
+async def test_a_worker_tries_again_when_ollama_has_failed(
+    talking: Services, ollama: OllamaStandIn
+) -> None:
+    """What Ollama breaks off is retried, and what it lacks is answered at once, in words."""
+    broker = MemoryBroker()
+    ollama.break_off = 2
+    worker = Worker(broker, brain_handlers(talking), surroundings=Surroundings(draw=lambda: 0.0))
+    async with anyio.create_task_group() as group:
+        await group.start(worker.run)
+        again = await broker.push(keys.MISSION_QUEUE, "agent.chat", {"message": "Hi"})
+        answer = await broker.answer(again)
+        lacking = {"message": "Hi", "model": "llama3.2"}
+        refused = await broker.answer(await broker.push(keys.MISSION_QUEUE, "agent.chat", lacking))
+        await worker.stop()
+    assert (answer["success"], answer["attempt"]) == (True, 3)
+    assert (refused["success"], refused["attempt"]) == (False, 1)
+    assert "run `ollama pull llama3.2` there" in refused["result"]["error"]
