@@ -38,11 +38,11 @@ async def eventually_async(
 
 async def eventually_awaited(
     question: Callable[[], Awaitable[T]],
-    timeout: float = 30,  # noqa: ASYNC109 - bounds the polling, as in its twin
-    every: float = 0.02,
+    timeout: float = 30,  # noqa: ASYNC109 - bounds the polling, as in its twins
+    every: float = 0.005,
     what: str = "",
 ) -> T:
-    """Poll like `eventually_async` what has to be awaited."""
+    """Poll like `eventually` with a question that has to be awaited (asyncio)."""
     deadline = time.monotonic() + timeout
     while not (value := await question()):
         _check_deadline(deadline, what, question)

@@ -4,6 +4,7 @@ The agent's row is read, and `last_active` written, in one short transaction bef
 asked. The reply is streamed, so a cancellation closes the connection, and Ollama's work ends.
 """
 
+from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from typing import Any, Final
 
@@ -78,7 +79,13 @@ async def agent_chat(payload: AgentChat, context: Context, services: Services) -
     recollection = await _recollection(talk, spoken, context.task_id, services)
     persona = None if spoken is None else spoken.persona
     system = system_prompt(persona, recollection.exchanges)
-    reply, last = await _reply(talk, messages(system, talk.history, talk.message), services)
+    conversation = messages(system, talk.history, talk.message)
+    pieces: list[str] = []
+    last = Line()
+    async with aclosing(_lines(talk, conversation, services)) as lines:
+        async for last in lines:
+            pieces.append(last.message.content)
+    reply = "".join(pieces)
     recollection = await remember(recollection, talk.message, reply, services)
     return {
         "reply": reply,
@@ -171,21 +178,18 @@ async def _recollection(
     return await recall(spoken.persona.row_id, task_id, talk.message, embed_model, services)
 
 
-async def _reply(
+async def _lines(
     talk: Talk, conversation: list[dict[str, str]], services: Services
-) -> tuple[str, Line]:
-    """Let Ollama write the reply; return it, and the line with the figures.
+) -> AsyncGenerator[Line, None]:
+    """Yield the reply as Ollama writes it; the last line has the figures.
 
     Raises:
         Reject: The model isn't there, or Ollama won't do what `options` or `model` ask for.
         OllamaError: Another attempt may do better.
     """
-    pieces: list[str] = []
-    line = Line()
     try:
         async with aclosing(services.ollama.chat(talk.model, conversation, talk.options)) as lines:
             async for line in lines:
-                pieces.append(line.message.content)
+                yield line
     except (ModelMissingError, OllamaRefusedError) as error:
         raise Reject(str(error)) from None
-    return "".join(pieces), line

@@ -17,8 +17,6 @@ from runtime.redis import keys
 
 QUEUES: Final = (keys.CLUSTER_QUEUE, keys.MISSION_QUEUE)
 
-_SCANNED: Final = 1000
-
 
 @frozen
 class Backlog:
@@ -40,7 +38,6 @@ class Beat:
     """What is needed of a heartbeat; other versions' heartbeats may lack most of it."""
 
     worker_id: str
-    queues: tuple[str, ...] = ()
     cpu_percent: float | None = None
     memory_percent: float | None = None
     last_minute: dict[str, Answered] | None = None
@@ -83,13 +80,17 @@ async def backlogs(redis: Redis, now: datetime) -> tuple[Backlog, ...]:
 async def beats(redis: Redis) -> list[Beat]:
     """Return the heartbeats of the living workers that serve one of BRAiN's queues.
 
+    They are found by who holds leases: the key space, with its many results, isn't scanned.
+
     Raises:
         RedisError: The server is out of reach or refuses.
     """
-    names = [name async for name in redis.scan_iter(match=keys.HEARTBEAT_PATTERN, count=_SCANNED)]
+    holders = [name for queue in QUEUES for name in await redis.zrange(keys.holders(queue), 0, -1)]
+    workers = dict.fromkeys(_worker(holder) for holder in holders)
+    names = [keys.heartbeat(worker) for worker in workers]
     bodies = await redis.mget(names) if names else []
     found = [_beat(body) for body in bodies if body is not None]
-    return [beat for beat in found if beat is not None and set(beat.queues) & set(QUEUES)]
+    return [beat for beat in found if beat is not None]
 
 
 def totals(found: Sequence[Beat]) -> Totals:
@@ -127,6 +128,11 @@ def _waited(head: Any, now: datetime) -> float | None:
         return round(max(0.0, (now - waits_since(decode_task(head))).total_seconds()), 3)
     except MessageError:
         return None
+
+
+def _worker(holder: Any) -> str:
+    """Return the worker of a holder, `<worker_id>#<random per start>`."""
+    return str(holder.decode(errors="replace").rpartition("#")[0])
 
 
 def _beat(body: Any) -> Beat | None:

@@ -26,8 +26,14 @@ def iso(age: float) -> str:
     return (NOW - timedelta(seconds=age)).isoformat()
 
 
+async def holds(services: Services, worker_id: str, *queues: str) -> None:
+    for queue in queues:
+        await services.redis.zadd(keys.holders(queue), {f"{worker_id}#1": 1.0})
+
+
 async def beat(services: Services, worker_id: str, *queues: str, **figures: Any) -> None:
-    """Store a heartbeat as a worker does."""
+    """Store a heartbeat as a worker does, and that it holds leases."""
+    await holds(services, worker_id, *queues)
     body = Heartbeat(worker_id, NOW, 1, 0, 0, NOW, f"{worker_id}#1", 2, queues, **figures)
     await services.redis.set(keys.heartbeat(worker_id), encode_heartbeat(body), ex=60)
 
@@ -56,13 +62,18 @@ async def test_the_head_tells_since_when_it_waits(
 
 
 async def test_the_workers_that_serve_brain_are_found(services: Services) -> None:
-    """Other queues' workers, other versions' heartbeats and what is none are told apart."""
+    """Other queues' workers, the dead, and what is no heartbeat are left out; each is read once."""
     await beat(services, "a", keys.CLUSTER_QUEUE, "mine", cpu_percent=1.0)
     await beat(services, "b", "mine", cpu_percent=50.0)
+    await holds(services, "c", keys.CLUSTER_QUEUE, keys.MISSION_QUEUE)
     older = {"worker_id": "c", "queues": [keys.MISSION_QUEUE], "unknown": [1]}
     await services.redis.set(keys.heartbeat("c"), json.dumps(older))
+    await holds(services, "d", keys.CLUSTER_QUEUE)
     await services.redis.set(keys.heartbeat("d"), b"\xff{")
-    found = {beat.worker_id: beat for beat in await beats(services.redis)}
+    await holds(services, "dead", keys.CLUSTER_QUEUE)
+    listed = await beats(services.redis)
+    found = {beat.worker_id: beat for beat in listed}
+    assert len(listed) == len(found)
     assert set(found) == {"a", "c"}
     assert (found["a"].cpu_percent, found["a"].last_minute) == (1.0, {})
     assert (found["c"].cpu_percent, found["c"].last_minute) == (None, None)
