@@ -68,7 +68,7 @@ class WorkerOptions:
             cluster's config names another.
         qdrant_url: The Qdrant server that holds what agents remember: http(s)://host:port. Without
             one, Qdrant's local mode keeps it in the data directory.
-        data_dir: Where the private servers keep their files.
+        data_dir: Where the private servers, and Qdrant's local mode, keep their files.
         state_dir: Where the worker notes that it is alive, for the command health.
             [default: $XDG_RUNTIME_DIR, else the directory for temporary files]
         handlers: Which handlers serve: brain for BRAiN's own, or module:attribute for an
