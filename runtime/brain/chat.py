@@ -74,7 +74,7 @@ async def agent_chat(payload: AgentChat, context: Context, services: Services) -
         OllamaError: Ollama can't be asked, or its answer broke off.
         DatabaseUnreachableError: The agent can't be looked up.
     """
-    talk = checked(payload, services)
+    talk = checked(payload, services.ollama.model)
     spoken = None if talk.agent_id is None else await _spoken_to(talk.agent_id, services)
     recollection = await _recollection(talk, spoken, context.task_id, services)
     persona = None if spoken is None else spoken.persona
@@ -99,7 +99,7 @@ async def agent_chat(payload: AgentChat, context: Context, services: Services) -
     }
 
 
-def checked(payload: AgentChat, services: Services) -> Talk:
+def checked(payload: AgentChat, usual_model: str) -> Talk:
     """Check all of a task that can be judged without a server.
 
     Raises:
@@ -117,7 +117,7 @@ def checked(payload: AgentChat, services: Services) -> Talk:
         message=checks.message("message", payload.message),
         agent_id=_optional("agent_id", payload.agent_id),
         history=history,
-        model=_optional("model", payload.model) or services.ollama.model,
+        model=_optional("model", payload.model) or usual_model,
         options=checks.json_object("options", payload.options or {}),
         memory=payload.memory,
         embed_model=_optional("embed_model", payload.embed_model),

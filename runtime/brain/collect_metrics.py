@@ -34,8 +34,8 @@ UNMEASURED: Final = {
     "cpu_usage": "no living worker's heartbeat tells it",
     "memory_usage": "no living worker's heartbeat tells it",
     "tasks_per_minute": "no living worker's heartbeat tells it",
-    "avg_response_time": "no handler ended in the last minute",
-    "error_rate": "no task was answered in the last minute",
+    "avg_response_time": "no heartbeat tells of a handler that ended in its last minute",
+    "error_rate": "no heartbeat tells of a task that was answered in its last minute",
     "queue_length": "Redis doesn't tell it",
     "queue_wait_time": "Redis doesn't tell it, or the next task can't be read",
 }

@@ -17,6 +17,7 @@ import time
 from contextlib import asynccontextmanager, contextmanager
 from datetime import datetime
 from pathlib import Path
+from threading import Lock
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 from urllib.parse import urlsplit
 from uuid import UUID, uuid5
@@ -146,6 +147,7 @@ class Memory:
         self.url = parse_url(url) if url else None
         self._directory = directory
         self._client: AsyncQdrantClient | None = None
+        self._making = Lock()
 
     def __repr__(self) -> str:
         return f"Memory({self.url or self._directory})"
@@ -212,24 +214,28 @@ class Memory:
         the same here: no memory.
         """
         try:
-            await anyio.to_thread.run_sync(_import)
-            if self.url is None:
+            client = await anyio.to_thread.run_sync(self._connectable)
+            if client is None:
                 # Local mode blocks, so it gets a thread, and an event loop to speak the same API.
                 return await anyio.to_thread.run_sync(
                     lambda: asyncio.run(self._locally(work)), abandon_on_cancel=True
                 )
-            return await work(self._connected(self.url))
+            return await work(client)
         except MemoryUnavailableError:
             raise
         except Exception as error:
             raise MemoryUnavailableError(self._why(error)) from error
 
-    def _connected(self, url: str) -> AsyncQdrantClient:
+    def _connectable(self) -> AsyncQdrantClient | None:
+        """Return the client of a server, if there is one; runs in a thread, for it takes long."""
         from qdrant_client import AsyncQdrantClient  # noqa: PLC0415 - dear to import
 
-        if self._client is None:
-            self._client = AsyncQdrantClient(url=url, timeout=TIMEOUT_S, check_compatibility=False)
-        return self._client
+        with self._making:
+            if self.url is not None and self._client is None:
+                self._client = AsyncQdrantClient(
+                    url=self.url, timeout=TIMEOUT_S, check_compatibility=False
+                )
+            return self._client
 
     async def _locally(self, work: Callable[[AsyncQdrantClient], Awaitable[T]]) -> T:
         with self._locked():
@@ -260,10 +266,6 @@ class Memory:
             return f'the package {error.name} is missing (pip install "brain-worker-pool[brain]")'
         words = " ".join(str(error).split())[:300].rstrip(".")
         return f"{where}: {words or type(error).__name__}"
-
-
-def _import() -> None:
-    import qdrant_client  # noqa: F401, PLC0415 - dear, and it must not hold up the event loop
 
 
 @asynccontextmanager

@@ -6,8 +6,7 @@
 | 400 | `OllamaRefusedError`: the request is at fault, in Ollama's words |
 | no connection, silence, any other status, a broken stream | `OllamaError` |
 
-Nothing is connected before the first request. Clients don't share a proxy with the outside world
-where Ollama runs on this machine.
+Nothing is connected before the first request.
 """
 
 import errno
@@ -19,6 +18,7 @@ import httpx
 import msgspec
 from attrs import field, frozen
 
+from runtime.brain import http
 from runtime.brain.errors import BrainError
 from runtime.brain.ollama_settings import (
     DEFAULT_EMBED_MODEL,
@@ -38,7 +38,6 @@ _ERROR_CHARACTERS: Final = 300
 _NANOSECONDS_IN_MS: Final = 1_000_000
 _NOT_FOUND: Final = 404
 _BAD_REQUEST: Final = 400
-_LOCAL: Final = frozenset({"localhost", "127.0.0.1", "[::1]", "::1"})
 
 
 class OllamaError(BrainError):
@@ -262,9 +261,7 @@ class Ollama:
 
     def _opened(self) -> httpx.AsyncClient:
         if self._client is None:
-            # As Ollama's own client: what runs on this machine isn't asked through a proxy.
-            away = httpx.URL(self.address).host not in _LOCAL
-            self._client = httpx.AsyncClient(trust_env=away)
+            self._client = http.client(self.address)
         return self._client
 
     def _error(self, status: int, body: bytes, model: str) -> BrainError:

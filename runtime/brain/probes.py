@@ -11,6 +11,7 @@ from redis.exceptions import RedisError
 from sqlalchemy import text
 from sqlalchemy.exc import SQLAlchemyError
 
+from runtime.brain import http
 from runtime.brain.errors import BrainError
 from runtime.brain.ollama import ModelMissingError
 from runtime.brain.pool_figures import Backlog, backlogs
@@ -123,9 +124,10 @@ async def _ollama(services: Services) -> float:
 
 async def _qdrant(services: Services) -> float:
     # Asked without Qdrant's client, which a worker that remembers nothing needn't import.
-    async with httpx.AsyncClient() as client:
+    url = services.memory.url or ""
+    async with http.client(url) as client:
         begun = services.timer()
-        response = await client.get(f"{services.memory.url}/")
+        response = await client.get(f"{url}/")
         took = services.timer() - begun
     response.raise_for_status()
     return took

@@ -1,5 +1,6 @@
 """`agent.chat` against a stand-in for Ollama: what is asked, what is answered, what is refused."""
 
+import asyncio
 import json
 import socket
 from collections.abc import AsyncIterator
@@ -8,10 +9,11 @@ from typing import Any
 import anyio
 import pytest
 
-from actors import Surroundings, Worker
+from actors import Reject, Surroundings, Worker
+from runtime.brain.chat import checked
 from runtime.brain.handlers import brain_handlers
 from runtime.brain.ollama import OllamaError
-from runtime.brain.payloads import Turn
+from runtime.brain.payloads import AgentChat, Turn
 from runtime.brain.services import Services
 from runtime.brain.tables import Cluster, ClusterAgent
 from runtime.memory import MemoryBroker
@@ -20,6 +22,7 @@ from tests.brain.conftest import STORED_NOW, World
 from tests.brain.orders import refusal, team
 from tests.brain.talks import chat, reaching
 from tests.ollama import OllamaStandIn, ollama_stand_in
+from tests.polling import eventually_async
 
 pytestmark = pytest.mark.anyio
 
@@ -180,7 +183,7 @@ async def test_a_stream_that_ends_early_is_no_reply(
 
 async def test_silence_is_bounded(services: Services, ollama: OllamaStandIn) -> None:
     """A server that says nothing any more doesn't keep a slot until the handler's time-out."""
-    ollama.hold = anyio.Event()
+    ollama.hold = asyncio.Event()
     async with reaching(services, ollama.url, silence=0.1) as impatient:
         assert await failure(chat(impatient)) == "was silent for 0.1 s"
 
@@ -208,14 +211,16 @@ async def test_a_cancelled_chat_closes_the_connection(
     talking: Services, ollama: OllamaStandIn
 ) -> None:
     """Cancelled in the middle of a reply, a chat leaves Ollama nothing to write for."""
-    ollama.hold = anyio.Event()
-    with anyio.fail_after(30):
-        async with anyio.create_task_group() as group:
-            group.start_soon(chat, talking)
-            while not ollama.chats():
-                await anyio.lowlevel.checkpoint()
+    ollama.hold = asyncio.Event()
+    async with anyio.create_task_group() as group:
+        group.start_soon(chat, talking)
+        with anyio.CancelScope(shield=True):
+            await eventually_async(ollama.chats)
             group.cancel_scope.cancel()
-        await ollama.gone.wait()
+            try:
+                await eventually_async(ollama.gone.is_set, what="the connection is closed")
+            finally:
+                ollama.hold.set()
 
 
 async def test_a_chat_after_a_restart_of_ollama(services: Services) -> None:
@@ -234,30 +239,37 @@ async def test_a_chat_after_a_restart_of_ollama(services: Services) -> None:
         ({"message": "\ud800"}, "message contains half a surrogate pair"),
         ({"agent_id": ""}, "agent_id is empty"),
         ({"agent_id": "a\0"}, "agent_id contains a NUL"),
-        ({"agent_id": "nobody"}, "There is no agent 'nobody'; check agent_id, or leave it out."),
-        ({"agent_id": "tired"}, "Agent 'tired' is stopped; name a living agent."),
-        ({"agent_id": "twin"}, "agent_id 'twin' is that of several agents; give the row's id."),
         ({"model": ""}, "model is empty"),
         ({"embed_model": " "}, "embed_model is empty"),
-        ({"history": [("tool", "x")]}, "history[0].role is 'tool'; expected one of system, user"),
-        ({"history": [("user", "\ud800")]}, "history[0].content contains half a surrogate"),
-        ({"history": [("user", "x")] * 201}, "history has 201 entries; expected at most 200"),
+        ({"history": [Turn("tool", "x")]}, "history[0].role is 'tool'; expected one of system, "),
+        ({"history": [Turn("user", "\ud800")]}, "history[0].content contains half a surrogate"),
+        ({"history": [Turn("user", "x")] * 201}, "history has 201 entries; expected at most 200"),
         ({"options": {"stop": float("inf")}}, "options.stop is inf; expected a finite number"),
     ],
     ids=lambda value: value[:40] if isinstance(value, str) else "",
 )
-async def test_what_cannot_be_said_is_refused(
-    talking: Services, ollama: OllamaStandIn, world: World, payload: dict[str, Any], words: str
+def test_what_cannot_be_said_is_refused(payload: dict[str, Any], words: str) -> None:
+    """Each unusable field is named, with what came and what was expected."""
+    with pytest.raises(Reject) as caught:
+        checked(AgentChat(**{"message": "Hi"} | payload), "qwen2.5:0.5b")
+    assert words in str(caught.value)
+
+
+async def test_who_cannot_be_spoken_to_is_refused(
+    talking: Services, ollama: OllamaStandIn, world: World
 ) -> None:
-    """Each unusable field is named, with what came and what was expected, and nobody is asked."""
+    """An agent that is unknown, not alive or not the only one is a reject, and nobody is asked."""
     await team(world)
     await world.agent("tired", status="stopped")
     for row_id in ("one", "other"):
         await world.agent(row_id)
         await world.change(ClusterAgent, row_id, agent_id="twin")
-    if "history" in payload:
-        payload = payload | {"history": [Turn(*turn) for turn in payload["history"]]}
-    assert words in await refusal(chat(talking, **payload))
+    for agent_id, words in {
+        "nobody": "There is no agent 'nobody'; check agent_id, or leave it out.",
+        "tired": "Agent 'tired' is stopped; name a living agent.",
+        "twin": "agent_id 'twin' is that of several agents; give the row's id.",
+    }.items():
+        assert await refusal(chat(talking, agent_id=agent_id)) == words
     assert ollama.requests == []
 
 
