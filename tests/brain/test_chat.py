@@ -23,6 +23,7 @@ from tests.brain.orders import refusal, team
 from tests.brain.talks import chat, reaching
 from tests.ollama import OllamaStandIn, ollama_stand_in
 from tests.polling import eventually_async
+from tests.servers import free_port
 
 pytestmark = pytest.mark.anyio
 
@@ -297,3 +298,16 @@ async def test_a_worker_tries_again_when_ollama_has_failed(
     assert (answer["success"], answer["attempt"]) == (True, 3)
     assert (refused["success"], refused["attempt"]) == (False, 1)
     assert "run `ollama pull llama3.2` there" in refused["result"]["error"]
+
+
+async def test_only_what_is_elsewhere_is_asked_through_a_proxy(
+    services: Services, ollama: OllamaStandIn, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A proxy of the environment is for the world outside, not for an Ollama on this machine."""
+    monkeypatch.setenv("HTTP_PROXY", f"http://127.0.0.1:{free_port()}")
+    async with reaching(services, ollama.url) as direct:
+        assert (await chat(direct))["reply"] == "Good morning!"
+    monkeypatch.setenv("HTTP_PROXY", ollama.url)
+    async with reaching(services, "http://ollama.example") as through:
+        assert await failure(chat(through)) == "answered with status 404"
+    assert ollama.requests[-1].path == "http://ollama.example/api/chat"
