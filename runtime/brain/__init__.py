@@ -10,8 +10,8 @@
 | `probes` | asks the servers whether they answer, and how fast |
 | `pool_figures` | what queues and heartbeats tell of the pool |
 | `chat`, `chat_prompt`, `chat_memory` | says something to an agent: its prompt, its memory |
-| `ollama`, `ollama_settings`, `http` | a client of Ollama; what its settings mean; HTTP clients |
-| `memory` | earlier exchanges, in Qdrant |
+| `ollama`, `ollama_*`, `http` | a client of Ollama; what its settings mean; HTTP clients |
+| `memory`, `memory_entries` | earlier exchanges, in Qdrant |
 | `checks` | what a payload's texts and JSON may hold, before PostgreSQL refuses it |
 | `clusters` | finding and locking a cluster; who counts as alive |
 | `identity` | an agent's ids, derived from its task's |

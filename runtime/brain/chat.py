@@ -17,7 +17,8 @@ from runtime.brain import checks, clusters
 from runtime.brain.chat_memory import NOBODYS, NOT_ASKED, Recollection, recall, remember
 from runtime.brain.chat_prompt import Persona, messages, system_prompt
 from runtime.brain.database import transaction
-from runtime.brain.ollama import Line, ModelMissingError, OllamaRefusedError
+from runtime.brain.ollama import Line
+from runtime.brain.ollama_errors import ModelMissingError, OllamaRefusedError
 from runtime.brain.payloads import AgentChat, Turn
 from runtime.brain.services import Services
 from runtime.brain.tables import Cluster, ClusterAgent

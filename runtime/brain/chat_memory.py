@@ -6,8 +6,9 @@ from attrs import evolve, field, frozen
 from loguru import logger
 
 from runtime.brain.errors import BrainError
-from runtime.brain.memory import Exchange, MemoryUnavailableError, Subject
-from runtime.brain.ollama import ModelMissingError, OllamaError, OllamaRefusedError
+from runtime.brain.memory import MemoryUnavailableError
+from runtime.brain.memory_entries import Exchange, Subject
+from runtime.brain.ollama_errors import ModelMissingError, OllamaError, OllamaRefusedError
 from runtime.brain.services import Services
 
 NOT_ASKED: Final = "it wasn't asked for"

@@ -5,7 +5,7 @@ from typing import Final
 
 from attrs import frozen
 
-from runtime.brain.memory import Exchange
+from runtime.brain.memory_entries import Exchange
 from runtime.brain.payloads import Turn
 
 PLAIN: Final = "You are a helpful assistant."

@@ -15,18 +15,16 @@ from __future__ import annotations
 import asyncio
 import time
 from contextlib import asynccontextmanager, contextmanager
-from datetime import datetime
 from pathlib import Path
 from threading import Lock
-from typing import TYPE_CHECKING, Any, Final, TypeVar
+from typing import TYPE_CHECKING, Final, TypeVar
 from urllib.parse import urlsplit
-from uuid import UUID, uuid5
 
 import anyio
 import anyio.to_thread
-from attrs import frozen
 
 from runtime.brain.errors import BrainError
+from runtime.brain.memory_entries import Exchange, Subject, from_point, others, to_point
 from runtime.embedded.locks import FileLock
 from runtime.errors import ConfigurationError
 
@@ -34,18 +32,11 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 
     from qdrant_client import AsyncQdrantClient
-    from qdrant_client.models import Filter, ScoredPoint
 
 T = TypeVar("T")
 
-# Fixed for ever: another value would let redelivered tasks remember a second time.
-EXCHANGES: Final = UUID("0b7c5c53-3d3c-5f55-8a63-9d6c0c7a4f1e")
-
 NEAREST: Final = 3
 """How many earlier exchanges are recalled."""
-
-MOST_CHARACTERS: Final = 4_000
-"""Of each side of an exchange; what is longer is cut."""
 
 TIMEOUT_S: Final = 5
 """Seconds that a Qdrant server has for an answer, and that the local directory is waited for."""
@@ -54,7 +45,6 @@ DIRECTORY: Final = Path(".brain") / "qdrant"
 
 _LOCK_LOOK: Final = 0.02
 _DEFAULT_PORT: Final = 6333
-_PREFIX: Final = "brain_chat"
 
 
 class MemoryUnavailableError(BrainError):
@@ -67,48 +57,6 @@ class MemoryUnavailableError(BrainError):
     def __init__(self, why: str) -> None:
         super().__init__(f"The memory can't be used: {why}.")
         self.why = why
-
-
-@frozen
-class Exchange:
-    """Something that was said to an agent, and what it replied.
-
-    Attributes:
-        message: What was said.
-        reply: What it replied.
-        at: When, UTC.
-    """
-
-    message: str
-    reply: str
-    at: datetime
-
-
-@frozen
-class Subject:
-    """Whose memory it is, and what it is about.
-
-    Attributes:
-        agent: The row id of the agent.
-        model: The model that made the vector.
-        vector: What the exchange is about.
-        task_id: The task that the exchange belongs to.
-    """
-
-    agent: str
-    model: str
-    vector: list[float]
-    task_id: str
-
-    @property
-    def id(self) -> str:
-        """The entry's id: it derives from the task's, so that a redelivery stores it once."""
-        return str(uuid5(EXCHANGES, self.task_id))
-
-    @property
-    def collection(self) -> str:
-        """Where vectors of this length lie."""
-        return f"{_PREFIX}_{len(self.vector)}"
 
 
 def parse_url(url: str) -> str:
@@ -165,11 +113,11 @@ class Memory:
             found = await client.query_points(
                 subject.collection,
                 query=subject.vector,
-                query_filter=_of(subject),
+                query_filter=others(subject),
                 limit=NEAREST,
                 with_payload=True,
             )
-            exchanges = [_exchange(point) for point in found.points]
+            exchanges = [from_point(point) for point in found.points]
             return sorted(exchanges, key=lambda exchange: exchange.at)
 
         return await self._with_client(look)
@@ -182,22 +130,8 @@ class Memory:
         """
 
         async def store(client: AsyncQdrantClient) -> None:
-            from qdrant_client.models import PointStruct  # noqa: PLC0415 - dear to import
-
             await _make_collection(client, subject)
-            point = PointStruct(
-                id=subject.id,
-                vector=subject.vector,
-                payload={
-                    "agent": subject.agent,
-                    "model": subject.model,
-                    "task_id": subject.task_id,
-                    "message": exchange.message[:MOST_CHARACTERS],
-                    "reply": exchange.reply[:MOST_CHARACTERS],
-                    "at": exchange.at.isoformat(),
-                },
-            )
-            await client.upsert(subject.collection, [point], wait=True)
+            await client.upsert(subject.collection, [to_point(subject, exchange)], wait=True)
 
         await self._with_client(store)
 
@@ -292,21 +226,3 @@ async def _make_collection(client: AsyncQdrantClient, subject: Subject) -> None:
         # Another worker may have made it meanwhile.
         if not await client.collection_exists(name):
             raise
-
-
-def _of(subject: Subject) -> Filter:
-    """Return what finds an agent's exchanges of one embedding, but for the task's own."""
-    from qdrant_client.models import FieldCondition, Filter, HasIdCondition, MatchValue  # noqa: PLC0415 - dear to import
-
-    return Filter(
-        must=[
-            FieldCondition(key="agent", match=MatchValue(value=subject.agent)),
-            FieldCondition(key="model", match=MatchValue(value=subject.model)),
-        ],
-        must_not=[HasIdCondition(has_id=[subject.id])],
-    )
-
-
-def _exchange(point: ScoredPoint) -> Exchange:
-    stored: dict[str, Any] = point.payload or {}
-    return Exchange(stored["message"], stored["reply"], datetime.fromisoformat(stored["at"]))

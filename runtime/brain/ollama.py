@@ -9,7 +9,6 @@
 Nothing is connected before the first request.
 """
 
-import errno
 from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
 from contextlib import aclosing, asynccontextmanager
 from typing import Any, Final, TypeVar
@@ -20,6 +19,14 @@ from attrs import field, frozen
 
 from runtime.brain import http
 from runtime.brain.errors import BrainError
+from runtime.brain.ollama_errors import (
+    CONNECT_TIMEOUT_S,
+    ModelMissingError,
+    OllamaError,
+    OllamaRefusedError,
+    problem,
+    shortened,
+)
 from runtime.brain.ollama_settings import (
     DEFAULT_EMBED_MODEL,
     DEFAULT_MODEL,
@@ -29,60 +36,13 @@ from runtime.brain.ollama_settings import (
 
 T = TypeVar("T")
 
-CONNECT_TIMEOUT_S: Final = 5.0
 SILENCE_S: Final = 300.0
 """Seconds without a byte after which an answer counts as lost; a model may have to be loaded."""
 
 EMBED_SILENCE_S: Final = 60.0
-_ERROR_CHARACTERS: Final = 300
 _NANOSECONDS_IN_MS: Final = 1_000_000
 _NOT_FOUND: Final = 404
 _BAD_REQUEST: Final = 400
-
-
-class OllamaError(BrainError):
-    """Ollama couldn't be asked, or its answer didn't come to its end: it may work later.
-
-    Attributes:
-        address: Where it was looked for.
-        problem: What happened there.
-    """
-
-    def __init__(self, address: str, problem: str) -> None:
-        super().__init__(
-            f"Ollama at {address} {problem}; check OLLAMA_HOST and whether Ollama runs there."
-        )
-        self.address = address
-        self.problem = problem
-
-
-class OllamaRefusedError(BrainError):
-    """Ollama won't do what was asked, now or later.
-
-    Attributes:
-        why: Its own words.
-    """
-
-    def __init__(self, why: str) -> None:
-        super().__init__(f"Ollama refuses the request: {why}.")
-        self.why = why
-
-
-class ModelMissingError(BrainError):
-    """The server doesn't have the model.
-
-    Attributes:
-        model: Its name.
-        address: The server.
-    """
-
-    def __init__(self, model: str, address: str) -> None:
-        super().__init__(
-            f"Ollama at {address} has no model {model!r}; run `ollama pull {model}` there, "
-            "or name another model."
-        )
-        self.model = model
-        self.address = address
 
 
 @frozen
@@ -202,7 +162,7 @@ class Ollama:
             async for raw in lines:
                 line = self._read(raw, Line)
                 if line.error is not None:
-                    raise OllamaError(self.address, f"gave up: {_shortened(line.error)}")
+                    raise OllamaError(self.address, f"gave up: {shortened(line.error)}")
                 yield line
                 if line.done:
                     return
@@ -257,7 +217,7 @@ class Ollama:
                 else:
                     raise self._error(response.status_code, await response.aread(), model)
         except (httpx.HTTPError, httpx.InvalidURL) as error:
-            raise OllamaError(self.address, _problem(error, silence)) from error
+            raise OllamaError(self.address, problem(error, silence)) from error
 
     def _opened(self) -> httpx.AsyncClient:
         if self._client is None:
@@ -272,8 +232,8 @@ class Ollama:
         if status == _NOT_FOUND and said is not None and "not found" in said and model:
             return ModelMissingError(model, self.address)
         if status == _BAD_REQUEST and said is not None:
-            return OllamaRefusedError(_shortened(said))
-        words = f": {_shortened(said)}" if said else ""
+            return OllamaRefusedError(shortened(said))
+        words = f": {shortened(said)}" if said else ""
         return OllamaError(self.address, f"answered with status {status}{words}")
 
     def _read(self, body: bytes, kind: type[T]) -> T:
@@ -293,36 +253,3 @@ async def _lines(response: httpx.Response) -> AsyncGenerator[bytes, None]:
                 yield line
     if rest.strip():
         yield rest
-
-
-def _problem(error: Exception, silence: float) -> str:
-    match error:
-        case httpx.ConnectTimeout():
-            return f"takes no connection within {CONNECT_TIMEOUT_S:g} s"
-        case httpx.TimeoutException():
-            return f"was silent for {silence:g} s"
-        case httpx.ConnectError() if _refused(error):
-            return "refuses the connection"
-        case httpx.ConnectError():
-            return f"can't be reached: {_shortened(str(error))}"
-        case httpx.RemoteProtocolError() | httpx.ReadError():
-            return "broke off in the middle of its answer"
-        case _:
-            return f"can't be used: {_shortened(str(error) or type(error).__name__)}"
-
-
-def _refused(error: BaseException | None) -> bool:
-    """Say whether a connection was refused; anyio puts attempts at several addresses in a group."""
-    match error:
-        case None:
-            return False
-        case OSError(errno=errno.ECONNREFUSED):
-            return True
-        case BaseExceptionGroup():
-            return all(_refused(one) for one in error.exceptions)
-        case _:
-            return _refused(error.__cause__ or error.__context__)
-
-
-def _shortened(text: str) -> str:
-    return " ".join(text.split())[:_ERROR_CHARACTERS].rstrip(".")

@@ -13,7 +13,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from runtime.brain import http
 from runtime.brain.errors import BrainError
-from runtime.brain.ollama import ModelMissingError
+from runtime.brain.ollama_errors import ModelMissingError
 from runtime.brain.pool_figures import Backlog, backlogs
 from runtime.brain.services import Services
 

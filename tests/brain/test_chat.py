@@ -12,7 +12,7 @@ import pytest
 from actors import Reject, Surroundings, Worker
 from runtime.brain.chat import checked
 from runtime.brain.handlers import brain_handlers
-from runtime.brain.ollama import OllamaError
+from runtime.brain.ollama_errors import OllamaError
 from runtime.brain.payloads import AgentChat, Turn
 from runtime.brain.services import Services
 from runtime.brain.tables import Cluster, ClusterAgent

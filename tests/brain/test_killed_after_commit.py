@@ -18,7 +18,8 @@ from redis.client import PubSub
 from sqlalchemy import text
 
 from messages import encode_task
-from runtime.brain.memory import Memory, Subject
+from runtime.brain.memory import Memory
+from runtime.brain.memory_entries import Subject
 from runtime.brain.services import Services
 from runtime.brain.tables import ClusterMetrics
 from runtime.redis import keys

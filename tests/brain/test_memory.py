@@ -11,13 +11,8 @@ from typing import Any
 import attrs
 import pytest
 
-from runtime.brain.memory import (
-    Exchange,
-    Memory,
-    MemoryUnavailableError,
-    Subject,
-    parse_url,
-)
+from runtime.brain.memory import Memory, MemoryUnavailableError, parse_url
+from runtime.brain.memory_entries import Exchange, Subject
 from runtime.brain.services import Services
 from runtime.brain.tables import Cluster
 from runtime.embedded.locks import FileLock
@@ -292,3 +287,12 @@ def test_who_remembers_nothing_loads_no_qdrant() -> None:
     code = "import sys, runtime.brain.handlers; print('qdrant_client' in sys.modules)"
     found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert found.stdout.strip() == "False"
+
+
+async def test_without_qdrants_client_chats_go_on(
+    talking: Services, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An installation that lacks the package answers without memory, and says what to install."""
+    monkeypatch.setitem(sys.modules, "qdrant_client", None)
+    why = await without(talking)
+    assert why.startswith("the package qdrant_client is missing (pip install ")
