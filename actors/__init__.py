@@ -23,6 +23,7 @@ Knows no server, no environment and no command line; runs on asyncio and on trio
 | `notes` | what a run notes of itself: progress, and the state that it saves |
 | `broker` | `Broker` and `Session`: what the actors need of a server |
 | `state`, `ledger`, `settings`, `surroundings` | what the actors share and go by |
+| `recent`, `usage` | what the heartbeat tells of the last minute and of the process |
 """
 
 from actors.broker import (
@@ -51,6 +52,7 @@ from actors.notes import StateTooLargeError, TaskLostError
 from actors.settings import WorkerSettings
 from actors.state import RunningTask, Statistics
 from actors.surroundings import Surroundings
+from actors.usage import Usage
 from actors.worker import Identity, Worker, WorkerError
 
 __all__ = [
@@ -84,6 +86,7 @@ __all__ = [
     "TaskLostError",
     "Timing",
     "UnreachableError",
+    "Usage",
     "Worker",
     "WorkerError",
     "WorkerSettings",

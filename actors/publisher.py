@@ -134,14 +134,15 @@ class Publisher:
             answers = [Settled.FAILED] * len(endings)
         else:
             self._refusals.clear(queue)
+        now = anyio.current_time()
         for ending, answer in zip(endings, answers, strict=True):
             if answer is Settled.FAILED:
                 self._refused.append(ending)
             else:
-                self._account(ending[0], answer)
+                self._account(ending[0], answer, now)
         self._state.turned()
 
-    def _account(self, outcome: Outcome, answer: Settled) -> None:
+    def _account(self, outcome: Outcome, answer: Settled, now: float) -> None:
         delivery = outcome.delivery
         self._ledger.discard(delivery.queue, delivery.raw)
         state = self._state
@@ -156,6 +157,10 @@ class Publisher:
             state.retried += isinstance(outcome, Retried)
             return
         state.processed += 1
+        failed = isinstance(outcome, Failed | Rejected)
+        run = None if isinstance(outcome, Released) else outcome.run
+        took = None if run is None else run.duration
+        state.recent.note(delivery.queue, took, now, failed=failed)
         if isinstance(outcome, Failed | Rejected):
             state.failed += 1
             state.rejected += 1

@@ -11,6 +11,7 @@ from attrs import define, evolve, field, frozen
 
 from actors.idle import Idle
 from actors.notes import RunNotes
+from actors.recent import Recent
 from messages import Delivery
 
 
@@ -84,6 +85,7 @@ class WorkerState:
         running: by slot.
         threads: names of threads that run a handler, by task id.
         idle: the executors that wait for work.
+        recent: what was answered in the last minute.
     """
 
     slots: int
@@ -103,6 +105,7 @@ class WorkerState:
     running: dict[int, Running] = field(factory=dict)
     threads: dict[str, str] = field(factory=dict)
     idle: Idle = field(factory=Idle)
+    recent: Recent = field(factory=Recent)
     _turn: anyio.Event | None = None
 
     @property

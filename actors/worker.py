@@ -21,6 +21,7 @@ from actors.state import RunningTask, Statistics, WorkerState
 from actors.stop_request import StopRequest
 from actors.surroundings import Surroundings
 from actors.tree import Parts, run_tree
+from actors.usage import Usage
 from messages import Heartbeat, MalformedTaskError, decode_task
 
 
@@ -36,11 +37,13 @@ class Identity:
         host: the machine's name.
         pid: the process.
         version: of the software.
+        usage: measures what the process takes of its machine, for each heartbeat.
     """
 
     host: str = ""
     pid: int = 0
     version: str = ""
+    usage: Callable[[], Usage] = Usage
 
 
 class Worker:
@@ -242,6 +245,7 @@ class Worker:
 
     def _heartbeat(self, started: datetime) -> Heartbeat:
         state = self._state
+        usage = self._identity.usage()
         return Heartbeat(
             worker_id=self.worker_id,
             timestamp=self._surroundings.now(),
@@ -259,6 +263,10 @@ class Worker:
                 {"id": task.task_id, "type": task.task_type, "seconds": round(task.seconds, 3)}
                 for task in self._running()
             ),
+            cpu_percent=usage.cpu_percent,
+            memory_bytes=usage.memory_bytes,
+            memory_percent=usage.memory_percent,
+            last_minute=state.recent.answered(anyio.current_time()),
         )
 
     def _report_unsettled(self) -> None:

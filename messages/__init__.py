@@ -9,7 +9,7 @@ Nothing here does I/O, reads a clock or draws a random number; times and ids com
 | `outcome` | what became of a delivery: `Succeeded`, `Failed`, `Retried` and others |
 | `result` | `Result`, the answer that a producer waits for |
 | `dead_letter` | `DeadLetter` and its `Reason` |
-| `heartbeat` | `Heartbeat`, a worker's sign of life |
+| `heartbeat` | `Heartbeat`, a worker's sign of life; `Answered`, what it answered lately |
 | `progress` | `Progress`, how far a running task is |
 | `codec` | bytes to tasks, and answers to bytes |
 | `durations` | `30s` to seconds |
@@ -34,7 +34,7 @@ from messages.dead_letter import DeadLetter, Reason
 from messages.delivery import Delivery, Undecodable
 from messages.durations import parse_duration
 from messages.errors import MalformedTaskError, MessageError, UnencodableError
-from messages.heartbeat import Heartbeat
+from messages.heartbeat import Answered, Heartbeat
 from messages.outcome import (
     Cancelled,
     Failed,
@@ -51,6 +51,7 @@ from messages.result import Result, cancelled_result
 from messages.task import PastError, Task
 
 __all__ = [
+    "Answered",
     "Cancelled",
     "DeadLetter",
     "Delivery",

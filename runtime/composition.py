@@ -25,6 +25,7 @@ from runtime.cli.options import DATA_DIR, WorkerOptions
 from runtime.cli.screen import Facts
 from runtime.errors import ConfigurationError
 from runtime.loop_watch import StallLimits
+from runtime.process_meter import ProcessMeter
 from runtime.redis import keys
 from runtime.redis.backoff import ReconnectBackoff
 from runtime.redis.broker import RedisBroker, RedisSettings
@@ -32,6 +33,9 @@ from runtime.redis.connection import async_client, parse_url
 
 if TYPE_CHECKING:
     from sqlalchemy.ext.asyncio import AsyncEngine
+
+    from runtime.brain.memory import Memory
+    from runtime.brain.ollama import Ollama
 
 _LONGEST_NAME = 200
 
@@ -82,7 +86,7 @@ def prepare(options: WorkerOptions, surroundings: Surroundings | None = None) ->
         if ignored:
             logger.warning("REDIS_URL: the pool decides these itself: {}", ", ".join(ignored))
     if plan.needs_database:
-        _check_brain(options.database_url)
+        _check_brain(options)
     elif options.database_url:
         logger.info("DATABASE_URL has no effect: none of the handlers is BRAiN's own")
     return plan
@@ -127,7 +131,10 @@ async def compose(
             worker_id=plan.worker_id,
             settings=_settings(options),
             identity=Identity(
-                host=platform.node(), pid=os.getpid(), version=version("brain-worker-pool")
+                host=platform.node(),
+                pid=os.getpid(),
+                version=version("brain-worker-pool"),
+                usage=ProcessMeter().usage,
             ),
             on_stuck=on_stuck,
         )
@@ -166,7 +173,11 @@ async def _handlers(
     await _wait_for_database(engine, private=not options.database_url, within=options)
     redis = async_client(redis_url, client_name="brain-worker-probe")
     stack.push_async_callback(redis.aclose)
-    brain = brain_handlers(Services(engine=engine, redis=redis))
+    ollama, memory = _chat_services(options)
+    stack.push_async_callback(ollama.aclose)
+    stack.push_async_callback(memory.aclose)
+    services = Services(engine=engine, redis=redis, ollama=ollama, memory=memory)
+    brain = brain_handlers(services)
     merged = handler_modules.merge([plan.own.get(name, brain) for name in options.handlers])
     where = database.address(database.parse_url(database_url))
     return merged, where if options.database_url else f"{where}, private"
@@ -212,7 +223,7 @@ def _may_come(error: DatabaseUnreachableError) -> bool:
     )
 
 
-def _check_brain(database_url: str | None) -> None:
+def _check_brain(options: WorkerOptions) -> None:
     try:
         from runtime.brain import database, handlers  # noqa: F401, PLC0415 - look whether they load
     except ModuleNotFoundError as error:
@@ -221,8 +232,24 @@ def _check_brain(database_url: str | None) -> None:
             f"'brain', which needs the package {error.name}",
             'it to be installed (pip install "brain-worker-pool[brain]"), or handlers of your own',
         ) from None
-    if database_url:
-        database.parse_url(database_url)
+    if options.database_url:
+        database.parse_url(options.database_url)
+    _chat_services(options)
+
+
+def _chat_services(options: WorkerOptions) -> "tuple[Ollama, Memory]":
+    """Return what `agent.chat` works with; neither connects before it is used.
+
+    Raises:
+        ConfigurationError: `OLLAMA_HOST`, a model's name or `QDRANT_URL` can't be read.
+    """
+    from runtime.brain.memory import Memory  # noqa: PLC0415 - only BRAiN's handlers need them
+    from runtime.brain.ollama import Ollama  # noqa: PLC0415
+
+    ollama = Ollama(
+        options.ollama_host, model=options.ollama_model, embed_model=options.ollama_embed_model
+    )
+    return ollama, Memory(options.qdrant_url, options.data_dir / "qdrant")
 
 
 def _checked_name(worker_id: str) -> str:

@@ -12,6 +12,7 @@ from actors import Reject
 
 MAX_ID: Final = 64
 MAX_NAME: Final = 200
+MAX_TEXT: Final = 100_000
 MAX_ENTRIES: Final = 100
 MAX_JSON_CHARACTERS: Final = 64 * 1024
 MAX_DEPTH: Final = 32
@@ -33,6 +34,24 @@ def name(field: str, value: str) -> str:
         Reject: It is empty, too long, or holds what PostgreSQL can't store.
     """
     return _text(field, value, MAX_NAME)
+
+
+def message(field: str, value: str) -> str:
+    """Return something that is said if it is one.
+
+    Raises:
+        Reject: It is empty, too long, or holds what isn't text.
+    """
+    return _text(field, value, MAX_TEXT)
+
+
+def text(field: str, value: str) -> str:
+    """Return a text, which may be empty, if it is one.
+
+    Raises:
+        Reject: It is too long, or holds what isn't text.
+    """
+    return _text(field, value, MAX_TEXT) if value.strip() else value
 
 
 def names(field: str, values: list[str]) -> list[str]:

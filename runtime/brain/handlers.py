@@ -2,19 +2,24 @@
 
 from typing import Any, Final
 
-from actors import Context, Handlers
+from actors import Backoff, Context, Handlers
+from runtime.brain import chat
+from runtime.brain import collect_metrics as metrics
 from runtime.brain import health_check as health
 from runtime.brain import spawn_agent as spawning
-from runtime.brain.payloads import HealthCheck, SpawnAgent
+from runtime.brain.payloads import AgentChat, CollectMetrics, HealthCheck, SpawnAgent
 from runtime.brain.services import Services
 from runtime.redis import keys
 
-# Both are a few short statements: one that takes longer waits for a database that is ill.
+# All but chats are a few short statements: one that takes longer waits for a database that is ill.
 TIMEOUT_S: Final = 60
+
+CHAT_RETRY: Final = Backoff(attempts=5, base=2.0, cap=60.0)
+"""Ollama may be restarted, or load a large model: about half a minute of waits in all."""
 
 
 def brain_handlers(services: Services) -> Handlers:
-    """Return BRAiN's handlers, which serve the cluster queue.
+    """Return BRAiN's handlers, which serve the cluster queue and the mission queue.
 
     Args:
         services: What they work with; it must outlive the worker.
@@ -28,5 +33,13 @@ def brain_handlers(services: Services) -> Handlers:
     @handlers.on("health_check", timeout=TIMEOUT_S)
     async def health_check(payload: HealthCheck) -> dict[str, Any]:
         return await health.health_check(payload, services)
+
+    @handlers.on("collect_metrics", timeout=TIMEOUT_S)
+    async def collect_metrics(payload: CollectMetrics, context: Context) -> dict[str, Any]:
+        return await metrics.collect_metrics(payload, context.task_id, services)
+
+    @handlers.on("agent.chat", queue=keys.MISSION_QUEUE, retry=CHAT_RETRY)
+    async def agent_chat(payload: AgentChat, context: Context) -> dict[str, Any]:
+        return await chat.agent_chat(payload, context, services)
 
     return handlers

@@ -1,14 +1,16 @@
 """How healthy a cluster is: a plain function from what was seen to a score and findings.
 
-    score = agents * structure * services, rounded to three places
+    score = agents * structure * services * queues, rounded to three places
 
 - agents: the mean over the agents that aren't stopped of 1 (well), 0.5 (silent, or more than half
   of its tasks failed) and 0 (failed). With no agents: 0; 1 where none are expected yet.
 - structure: 1, times 0.5 without a living supervisor, times `(1 + workers / min_workers) / 2` with
   too few workers, times 0.9 with too many, times 0.9 if an agent reports to nobody who lives.
   Supervisor and least workers are expected only of a cluster that is up: active or scaling.
-- services: 1, times 0.5 if Redis doesn't answer. Without the database nothing can be seen: the
-  score is 0.
+- services: 1, times 0.5 if Redis doesn't answer, times 0.8 if Ollama doesn't or lacks the model,
+  times 0.9 if Qdrant doesn't; these two count only if they are configured. Without the database
+  nothing can be seen: the score is 0.
+- queues: 1, times 0.9 for each of BRAiN's queues whose next task has waited more than five minutes.
 
 Silent is a busy agent not heard of for 15 minutes (a task is cut off after ten), or an active one
 for a day. An idle one may wait as long as it likes.
@@ -32,6 +34,7 @@ SILENCE: Final[dict[str, timedelta]] = {
 ENOUGH_TASKS: Final = 5
 _UP: Final = (ClusterStatus.ACTIVE, ClusterStatus.SCALING_UP, ClusterStatus.SCALING_DOWN)
 _ERROR_CHARACTERS: Final = 200
+LONGEST_WAIT: Final = timedelta(minutes=5)
 
 
 @frozen
@@ -58,6 +61,7 @@ def assess(cluster: Cluster, agents: list[ClusterAgent], probes: Probes, now: da
         _agents(cluster, agents, remarks),
         _structure(cluster, agents),
         judge_services(probes),
+        judge_queues(probes),
     ]
     score = 1.0
     for part in parts:
@@ -135,6 +139,27 @@ def _structure(cluster: Cluster, agents: list[ClusterAgent]) -> Part:
 
 def judge_services(probes: Probes) -> Part:
     """Judge the servers' answers but the database's: without that, there is nothing to judge."""
-    if probes.redis.error is None:
-        return Part(1.0)
-    return Part(0.5, [f"Redis doesn't answer: {probes.redis.error}."])
+    share, findings = 1.0, []
+    for what, probe, price in (
+        ("Redis doesn't answer", probes.redis, 0.5),
+        ("Ollama isn't ready", probes.ollama, 0.8),
+        ("Qdrant doesn't answer", probes.qdrant, 0.9),
+    ):
+        if probe is not None and probe.error is not None:
+            share *= price
+            findings.append(f"{what}: {probe.error}.")
+    return Part(share, findings)
+
+
+def judge_queues(probes: Probes) -> Part:
+    """Judge whether BRAiN's queues get on."""
+    share, findings = 1.0, []
+    for backlog in probes.backlogs or ():
+        if backlog.oldest_s is not None and backlog.oldest_s > LONGEST_WAIT.total_seconds():
+            share *= 0.9
+            minutes = int(backlog.oldest_s // 60)
+            findings.append(
+                f"The next task of {backlog.queue} has waited {minutes} min; "
+                f"{backlog.waiting} wait there."
+            )
+    return Part(share, findings)

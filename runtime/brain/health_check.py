@@ -13,7 +13,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from actors import Reject
 from runtime.brain import checks, clusters
 from runtime.brain.database import transaction
-from runtime.brain.health import Health, assess, judge_services
+from runtime.brain.health import Health, assess, judge_queues, judge_services
 from runtime.brain.payloads import HealthCheck
 from runtime.brain.probes import Probes, probe_all
 from runtime.brain.services import Services
@@ -67,6 +67,7 @@ def _seen(
             "max": cluster.max_workers,
         },
         "services": _services(probes),
+        "queues": _queues(probes),
     }
 
 
@@ -75,6 +76,7 @@ def _unseen(cluster_id: str, probes: Probes, services: Services) -> dict[str, An
         f"The database doesn't answer: {probes.database.error}.",
         "The agents can't be seen, and the score isn't stored.",
         *judge_services(probes).findings,
+        *judge_queues(probes).findings,
     ]
     return {
         "cluster_id": cluster_id,
@@ -85,11 +87,27 @@ def _unseen(cluster_id: str, probes: Probes, services: Services) -> dict[str, An
         "agents": None,
         "workers": None,
         "services": _services(probes),
+        "queues": _queues(probes),
     } | _when(services)
 
 
 def _services(probes: Probes) -> dict[str, Any]:
-    return {"database": probes.database.as_json(), "redis": probes.redis.as_json()}
+    probed = {
+        "database": probes.database,
+        "redis": probes.redis,
+        "ollama": probes.ollama,
+        "qdrant": probes.qdrant,
+    }
+    return {name: None if probe is None else probe.as_json() for name, probe in probed.items()}
+
+
+def _queues(probes: Probes) -> dict[str, Any] | None:
+    if probes.backlogs is None:
+        return None
+    return {
+        backlog.queue: {"waiting": backlog.waiting, "oldest_s": backlog.oldest_s}
+        for backlog in probes.backlogs
+    }
 
 
 def _when(services: Services) -> dict[str, Any]:

@@ -4,11 +4,13 @@ from collections.abc import Callable
 from datetime import datetime
 from time import perf_counter
 
-from attrs import frozen
+from attrs import field, frozen
 from redis.asyncio import Redis
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from runtime.brain.clock import stored, utc_now
+from runtime.brain.memory import Memory
+from runtime.brain.ollama import Ollama
 
 
 @frozen
@@ -21,6 +23,8 @@ class Services:
         clock: Tells the time, aware.
         timer: Counts seconds, never backwards: measures latencies.
         probe_timeout: Seconds that `health_check` waits for the answer of each server.
+        ollama: The models that agents chat with; connects at its first use.
+        memory: What agents remember; opened at its first use.
     """
 
     engine: AsyncEngine
@@ -28,6 +32,8 @@ class Services:
     clock: Callable[[], datetime] = utc_now
     timer: Callable[[], float] = perf_counter
     probe_timeout: float = 2.0
+    ollama: Ollama = field(factory=Ollama)
+    memory: Memory = field(factory=Memory)
 
     def now(self) -> datetime:
         """Return the time as BRAiN's tables hold it: UTC, without a zone."""

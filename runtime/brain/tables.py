@@ -101,6 +101,11 @@ def _number(default: float) -> Mapped[float]:
     return mapped_column(Float, default=default, server_default=str(default))
 
 
+def _figure(kind: type[Float[Any] | Integer]) -> Mapped[Any]:
+    # What couldn't be measured is null, never a number.
+    return mapped_column(kind, nullable=True)
+
+
 def _json(default: type[list[Any] | dict[str, Any]]) -> Mapped[Any]:
     return mapped_column(JSON, default=default, server_default="[]" if default is list else "{}")
 
@@ -173,14 +178,14 @@ class ClusterMetrics(Base):
     id: Mapped[str] = _id(primary_key=True)
     cluster_id: Mapped[str] = _id(ForeignKey("clusters.id"), index=True, nullable=False)
     timestamp: Mapped[datetime] = _time(required=True)
-    cpu_usage: Mapped[float] = _number(0.0)
-    memory_usage: Mapped[float] = _number(0.0)
-    tasks_per_minute: Mapped[float] = _number(0.0)
-    avg_response_time: Mapped[float] = _number(0.0)
-    error_rate: Mapped[float] = _number(0.0)
+    cpu_usage: Mapped[float | None] = _figure(Float)
+    memory_usage: Mapped[float | None] = _figure(Float)
+    tasks_per_minute: Mapped[float | None] = _figure(Float)
+    avg_response_time: Mapped[float | None] = _figure(Float)
+    error_rate: Mapped[float | None] = _figure(Float)
     active_agents: Mapped[int] = _integer(0)
     idle_agents: Mapped[int] = _integer(0)
     busy_agents: Mapped[int] = _integer(0)
     failed_agents: Mapped[int] = _integer(0)
-    queue_length: Mapped[int] = _integer(0)
-    queue_wait_time: Mapped[float] = _number(0.0)
+    queue_length: Mapped[int | None] = _figure(Integer)
+    queue_wait_time: Mapped[float | None] = _figure(Float)

@@ -9,6 +9,7 @@ from typing import Annotated, Final, Literal, get_args
 from attrs import frozen
 from cyclopts import Group, Parameter
 
+from runtime.brain.ollama_settings import DEFAULT_EMBED_MODEL, DEFAULT_MODEL
 from runtime.cli.values import Count, Duration, DurationOrZero, Names, Size, choice
 
 WHERE: Final = Group("Where things are", sort_key=1)
@@ -36,6 +37,10 @@ Flag = Parameter(negative="", show_default=False)
 VARIABLES: Final = (
     "REDIS_URL",
     "DATABASE_URL",
+    "OLLAMA_HOST",
+    "OLLAMA_MODEL",
+    "OLLAMA_EMBED_MODEL",
+    "QDRANT_URL",
     "WORKER_ID",
     "WORKER_CONCURRENCY",
     "BRAIN_STATE_DIR",
@@ -56,7 +61,14 @@ class WorkerOptions:
         database_url: BRAiN's database: postgresql+asyncpg://user:password@host:port/name. Without
             one, and only if BRAiN's own handlers run, a private PostgreSQL starts in the data
             directory, with BRAiN's tables and a cluster named demo.
-        data_dir: Where the private servers keep their files.
+        ollama_host: The Ollama that agents chat with, in each form that Ollama itself takes: host,
+            host:port, :port, http(s)://host:port/prefix. [default: 127.0.0.1:11434]
+        ollama_model: The model that agents chat with, unless the task names another.
+        ollama_embed_model: The model that embeds what agents remember, unless the task or its
+            cluster's config names another.
+        qdrant_url: The Qdrant server that holds what agents remember: http(s)://host:port. Without
+            one, Qdrant's local mode keeps it in the data directory.
+        data_dir: Where the private servers, and Qdrant's local mode, keep their files.
         state_dir: Where the worker notes that it is alive, for the command health.
             [default: $XDG_RUNTIME_DIR, else the directory for temporary files]
         handlers: Which handlers serve: brain for BRAiN's own, or module:attribute for an
@@ -87,6 +99,18 @@ class WorkerOptions:
     redis_url: RedisUrl = None
     database_url: Annotated[
         str | None, Parameter(env_var="DATABASE_URL", group=WHERE, metavar="URL")
+    ] = None
+    ollama_host: Annotated[
+        str, Parameter(env_var="OLLAMA_HOST", group=WHERE, metavar="HOST", show_default=False)
+    ] = ""
+    ollama_model: Annotated[
+        str, Parameter(env_var="OLLAMA_MODEL", group=WHERE, metavar="MODEL")
+    ] = DEFAULT_MODEL
+    ollama_embed_model: Annotated[
+        str, Parameter(env_var="OLLAMA_EMBED_MODEL", group=WHERE, metavar="MODEL")
+    ] = DEFAULT_EMBED_MODEL
+    qdrant_url: Annotated[
+        str | None, Parameter(env_var="QDRANT_URL", group=WHERE, metavar="URL")
     ] = None
     data_dir: DataDir = DATA_DIR
     state_dir: StateDir = None

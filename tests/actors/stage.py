@@ -136,8 +136,7 @@ class Stage:
             queues,
             concurrency=concurrency,
             settings=settings,
-            identity=Identity(host="here", pid=1),
-            **options,
+            **{"identity": Identity(host="here", pid=1)} | options,
         )
 
     @asynccontextmanager

@@ -10,7 +10,7 @@ import anyio
 import pytest
 from attrs import frozen
 
-from actors import Context, Reject, Retry, Surroundings
+from actors import Context, Identity, Reject, Retry, Surroundings, Usage
 from tests.actors.stage import Q, Stage, body, until
 from tests.messages.test_malformed import BAD_PAYLOADS, MALFORMED
 
@@ -455,3 +455,35 @@ async def test_the_heartbeat_says_what_the_worker_does(stage: Stage) -> None:
         assert (beat["host"], beat["pid"]) == ("here", 1)
 
     assert stage.memory.store.heartbeats == {}
+
+
+async def test_the_heartbeat_tells_of_the_last_minute(stage: Stage) -> None:
+    """Answers are counted by queue with their failures and run times, beside what was measured."""
+
+    @stage.handlers.on("no", queue=Q)
+    async def no(_: dict[str, Any]) -> None:
+        raise Reject("no")
+
+    worker = stage.worker(
+        ["other", Q],
+        settings={"heartbeat_interval": 0.05},
+        identity=Identity(usage=lambda: Usage(12.5, 1024, 50.0)),
+    )
+    async with anyio.create_task_group() as host:
+        await host.start(worker.run)
+        await stage.answer(await stage.push(seconds=0.01))
+        await stage.answer(await stage.push("no"))
+        await stage.answer(await stage.push("unknown", "other"))
+        beat: dict[str, Any] = {}
+
+        def told() -> bool:
+            beat.update(json.loads(stage.memory.store.heartbeats[worker.worker_id].value))
+            return sum(part["tasks"] for part in beat["last_minute"].values()) == 3
+
+        await until(told)
+        await worker.stop()
+    assert (beat["cpu_percent"], beat["memory_bytes"], beat["memory_percent"]) == (12.5, 1024, 50.0)
+    assert beat["last_minute"]["other"] == {"tasks": 1, "failed": 1, "ran": 0, "seconds": 0.0}
+    seconds = beat["last_minute"][Q].pop("seconds")
+    assert beat["last_minute"][Q] == {"tasks": 2, "failed": 1, "ran": 2}
+    assert seconds >= 0.01

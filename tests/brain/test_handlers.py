@@ -19,11 +19,14 @@ async def run(services: Services, task_type: str, payload: dict[str, Any]) -> An
     return await handler.function(*handler.arguments(handler.read(payload), context))
 
 
-async def test_the_handlers_serve_the_cluster_queue_alone(services: Services) -> None:
-    """Missions wait for a worker that can run them."""
+async def test_the_handlers_serve_both_queues(services: Services) -> None:
+    """Chats are missions; all else is done on clusters."""
     handlers = brain_handlers(services)
-    assert set(handlers) == {"spawn_agent", "health_check"}
-    assert handlers.queues == ("brain:cluster_tasks",)
+    served = {task_type: handler.queue for task_type, handler in handlers.items()}
+    assert served["agent.chat"] == "brain:mission_tasks"
+    for task_type in ("spawn_agent", "health_check", "collect_metrics"):
+        assert served[task_type] == "brain:cluster_tasks"
+    assert handlers.queues == ("brain:cluster_tasks", "brain:mission_tasks")
 
 
 async def test_the_contracts_payload_spawns_an_agent(services: Services) -> None:

@@ -4,8 +4,10 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
+from attrs import evolve
 
 from runtime.brain.health import assess
+from runtime.brain.pool_figures import Backlog
 from runtime.brain.probes import Probe, Probes
 from runtime.brain.tables import Cluster, ClusterAgent
 from tests.brain.conftest import STORED_NOW
@@ -108,3 +110,32 @@ def test_a_silent_redis_halves_the_score() -> None:
     probes = Probes(database=Probe(latency_ms=0.2), redis=Probe(error="refused"))
     health = assess(cluster(), [BOSS, agent()], probes, STORED_NOW)
     assert (health.score, health.findings) == (0.5, ["Redis doesn't answer: refused."])
+
+
+@pytest.mark.parametrize(
+    ("found", "score", "finding"),
+    [
+        ({"ollama": Probe(latency_ms=1.0), "qdrant": Probe(latency_ms=1.0)}, 1.0, None),
+        ({"ollama": Probe(error="it has no model")}, 0.8, "Ollama isn't ready: it has no model."),
+        ({"qdrant": Probe(error="refused")}, 0.9, "Qdrant doesn't answer: refused."),
+        ({"backlogs": (Backlog("q", 4, 300.0), Backlog("r", 0, None))}, 1.0, None),
+        (
+            {"backlogs": (Backlog("q", 4, 361.0),)},
+            0.9,
+            "The next task of q has waited 6 min; 4 wait there.",
+        ),
+        (
+            {"backlogs": (Backlog("q", 1, 301.0), Backlog("r", 1, 301.0))},
+            0.81,
+            "The next task of q",
+        ),
+    ],
+)
+def test_services_and_queues_count_too(
+    found: dict[str, Any], score: float, finding: str | None
+) -> None:
+    """Servers that are configured and don't answer, and queues that stand still, have a price."""
+    health = assess(cluster(), [BOSS, agent()], evolve(WELL, **found), STORED_NOW)
+    assert health.score == score
+    assert bool(health.findings) is (finding is not None)
+    assert finding is None or health.findings[0].startswith(finding)

@@ -15,10 +15,15 @@ from sqlalchemy import text
 
 from actors import Reject
 from runtime.brain.health_check import health_check
+from runtime.brain.memory import Memory
 from runtime.brain.payloads import HealthCheck
 from runtime.brain.services import Services
+from runtime.redis import keys
 from tests.brain.conftest import World
-from tests.servers import Postgres, Valkey, make_valkey
+from tests.brain.talks import reaching
+from tests.brain.test_pool_figures import task
+from tests.ollama import ollama_stand_in
+from tests.servers import Postgres, Valkey, free_port, make_valkey
 
 pytestmark = pytest.mark.anyio
 
@@ -54,9 +59,14 @@ async def test_a_healthy_cluster(services: Services, world: World) -> None:
             "silent": 0,
         },
         "workers": {"current": 1, "min": 1, "max": 10},
+        "queues": {
+            "brain:cluster_tasks": {"waiting": 0, "oldest_s": None},
+            "brain:mission_tasks": {"waiting": 0, "oldest_s": None},
+        },
         "checked_at": "2024-02-17T10:30:00.000Z",
     }
-    for server in ("database", "redis"):
+    assert (servers.pop("ollama"), servers.pop("qdrant")) == (None, None)
+    for server in servers:
         assert servers[server]["ok"] is True
         assert servers[server]["latency_ms"] > 0
     assert (await world.get_cluster()).health_score == 1.0
@@ -168,3 +178,48 @@ async def test_a_connection_that_hangs_is_given_up(services: Services) -> None:
         assert (await health_check(HealthCheck("demo"), services))["services"]["database"]["ok"]
     finally:
         os.kill(backend, signal.SIGCONT)
+
+
+async def test_ollama_and_qdrant_are_looked_at_if_configured(
+    services: Services, world: World
+) -> None:
+    """Ollama is asked for its model, Qdrant whether it answers, each with a latency or an error."""
+    await world.cluster(status="planning")
+    async with ollama_stand_in() as server:
+        memory = Memory(server.url)
+        async with reaching(services, server.url, memory=memory) as reached:
+            found = (await health_check(HealthCheck("c"), reached))["services"]
+            assert found["ollama"]["ok"] is True
+            assert found["ollama"]["latency_ms"] > 0
+            # The stand-in is no Qdrant.
+            assert "404" in found["qdrant"]["error"]
+        async with reaching(services, server.url, model="llama3.2") as reached:
+            answer = await health_check(HealthCheck("c"), reached)
+    assert answer["health_score"] == 0.8
+    assert "has no model 'llama3.2'; run `ollama pull llama3.2`" in answer["findings"][0]
+
+
+async def test_servers_that_are_configured_and_gone_are_findings(
+    services: Services, world: World
+) -> None:
+    """An Ollama and a Qdrant that refuse connections are told, and the check goes on."""
+    await world.cluster(status="planning")
+    url = f"http://127.0.0.1:{free_port()}"
+    async with reaching(services, url, memory=Memory(url)) as reached:
+        answer = await health_check(HealthCheck("c"), reached)
+    ollama, qdrant = answer["findings"]
+    assert ollama.startswith(f"Ollama isn't ready: Ollama at {url} refuses the connection")
+    assert qdrant.startswith("Qdrant doesn't answer: ")
+    assert answer["health_score"] == 0.72
+
+
+async def test_a_task_that_waits_too_long_is_a_finding(services: Services, world: World) -> None:
+    """The backlog and the age of its head are told; more than five minutes have a price."""
+    await world.cluster(status="planning")
+    await services.redis.rpush(keys.MISSION_QUEUE, task(400), task(1))
+    answer = await health_check(HealthCheck("c"), services)
+    assert answer["queues"][keys.MISSION_QUEUE] == {"waiting": 2, "oldest_s": 400.0}
+    assert answer["findings"] == [
+        "The next task of brain:mission_tasks has waited 6 min; 2 wait there."
+    ]
+    assert answer["health_score"] == 0.9

@@ -256,3 +256,22 @@ def test_options_reach_the_worker() -> None:
         burst=True,
         log_tasks=False,
     )
+
+
+def test_options_reach_ollama_and_qdrant(tmp_path: Path) -> None:
+    """Address, models and the place of memory are those of the options; nothing connects."""
+    ollama, memory = composition._chat_services(
+        WorkerOptions(
+            ollama_host="gpu:80",
+            ollama_model="llama3.2",
+            ollama_embed_model="all-minilm",
+            qdrant_url="http://qdrant",
+        )
+    )
+    assert (ollama.configured, ollama.address) == (True, "http://gpu:80")
+    assert (ollama.model, ollama.embed_model) == ("llama3.2", "all-minilm")
+    assert memory.url == "http://qdrant:6333"
+    ollama, memory = composition._chat_services(WorkerOptions(data_dir=tmp_path))
+    assert (ollama.configured, ollama.address) == (False, "http://127.0.0.1:11434")
+    assert (ollama.model, ollama.embed_model) == ("qwen2.5:0.5b", "nomic-embed-text")
+    assert repr(memory) == f"Memory({tmp_path / 'qdrant'})"

@@ -43,6 +43,21 @@ CASES = {
         {},
         "DATABASE_URL begins with 'mysql://'",
     ),
+    "ollama": (
+        ("--handlers", "brain", "--redis-url", _SOMEWHERE),
+        {"OLLAMA_HOST": "ftp://gpu"},
+        "OLLAMA_HOST is 'ftp://gpu', expected host, host:port",
+    ),
+    "model": (
+        ("--handlers", "brain", "--redis-url", _SOMEWHERE, "--ollama-model", " "),
+        {},
+        "OLLAMA_MODEL is ' ', expected a model's name",
+    ),
+    "qdrant": (
+        ("--handlers", "brain", "--redis-url", _SOMEWHERE, "--qdrant-url", "qdrant:6333"),
+        {},
+        "QDRANT_URL is 'qdrant:6333', expected http(s)://host:port",
+    ),
 }
 HANDLERS = {
     "no colon": ("tasks", "expected brain, or module:attribute"),

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from msgspec import Raw
 
 from messages import (
+    Answered,
     DeadLetter,
     Heartbeat,
     Reason,
@@ -172,7 +173,10 @@ def test_a_result_has_the_contracts_fields(value: dict[str, Any], success: bool)
 def test_a_heartbeat_has_the_contracts_fields() -> None:
     """A heartbeat's JSON has the contract's five fields and what we add."""
     running = ({"id": "t", "type": "k", "seconds": 1.5},)
-    beat = Heartbeat("w", NOON, 5, 2, 1, NOON, "w#1", 4, ("q",), running=running)
+    minute = {"q": Answered(3, 1, 2, 0.5)}
+    beat = Heartbeat(
+        *("w", NOON, 5, 2, 1, NOON, "w#1", 4, ("q",)), running=running, last_minute=minute
+    )
 
     written = json.loads(encode_heartbeat(beat))
 
@@ -181,6 +185,8 @@ def test_a_heartbeat_has_the_contracts_fields() -> None:
         *(5, 2, 1),
     )
     assert written["running"] == list(running)
+    assert written["last_minute"] == {"q": {"tasks": 3, "failed": 1, "ran": 2, "seconds": 0.5}}
+    assert written["cpu_percent"] is None
 
 
 def test_a_dead_letter_is_a_stream_entry() -> None:
