@@ -2,15 +2,23 @@
 
 from typing import Any, Final
 
-from actors import Context, Handlers
+from actors import Backoff, Context, Handlers
+from runtime.brain import delegate_task as delegating
 from runtime.brain import health_check as health
+from runtime.brain import scale_cluster as scaling
 from runtime.brain import spawn_agent as spawning
-from runtime.brain.payloads import HealthCheck, SpawnAgent
+from runtime.brain.payloads import DelegateTask, HealthCheck, ScaleCluster, SpawnAgent
 from runtime.brain.services import Services
 from runtime.redis import keys
 
-# Both are a few short statements: one that takes longer waits for a database that is ill.
+# All are a few short statements: one that takes longer waits for a database that is ill.
 TIMEOUT_S: Final = 60
+
+OUTAGE: Final = Backoff(attempts=12, base=0.5, cap=30.0)
+"""Lasts through a restart or a failover of the database: a minute and a half on average."""
+
+ENGAGED: Final = Backoff(attempts=25, base=0.5, cap=60.0)
+"""Lasts until an agent has ended its mission: nine minutes on average."""
 
 
 def brain_handlers(services: Services) -> Handlers:
@@ -21,9 +29,17 @@ def brain_handlers(services: Services) -> Handlers:
     """
     handlers = Handlers(queue=keys.CLUSTER_QUEUE)
 
-    @handlers.on("spawn_agent", timeout=TIMEOUT_S)
+    @handlers.on("spawn_agent", timeout=TIMEOUT_S, retry=OUTAGE)
     async def spawn_agent(payload: SpawnAgent, context: Context) -> dict[str, Any]:
         return await spawning.spawn_agent(payload, context.task_id, services)
+
+    @handlers.on("scale_cluster", timeout=TIMEOUT_S, retry=OUTAGE)
+    async def scale_cluster(payload: ScaleCluster, context: Context) -> dict[str, Any]:
+        return await scaling.scale_cluster(payload, context.task_id, services)
+
+    @handlers.on("delegate_task", timeout=TIMEOUT_S, retry=ENGAGED)
+    async def delegate_task(payload: DelegateTask, context: Context) -> dict[str, Any]:
+        return await delegating.delegate_task(payload, context.task_id, services)
 
     @handlers.on("health_check", timeout=TIMEOUT_S)
     async def health_check(payload: HealthCheck) -> dict[str, Any]:

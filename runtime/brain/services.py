@@ -4,11 +4,12 @@ from collections.abc import Callable
 from datetime import datetime
 from time import perf_counter
 
-from attrs import frozen
+from attrs import field, frozen
 from redis.asyncio import Redis
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from runtime.brain.clock import stored, utc_now
+from runtime.task_queue import TaskQueue
 
 
 @frozen
@@ -21,6 +22,7 @@ class Services:
         clock: Tells the time, aware.
         timer: Counts seconds, never backwards: measures latencies.
         probe_timeout: Seconds that `health_check` waits for the answer of each server.
+        queue: Pushes the missions that `delegate_task` delegates.
     """
 
     engine: AsyncEngine
@@ -28,6 +30,7 @@ class Services:
     clock: Callable[[], datetime] = utc_now
     timer: Callable[[], float] = perf_counter
     probe_timeout: float = 2.0
+    queue: TaskQueue = field(kw_only=True)
 
     def now(self) -> datetime:
         """Return the time as BRAiN's tables hold it: UTC, without a zone."""

@@ -16,6 +16,8 @@ of one queue's keys would share a slot.
 | `{Q}:dead` | STREAM | dead letters | never | settle, reclaim |
 | `brain:task:<id>:result` | STRING | the result's JSON | 3600 s | settle, reclaim |
 | `brain:worker:<id>:heartbeat` | STRING | the heartbeat's JSON | 60 s | heartbeat |
+| `brain:mission:<id>:agent` | STRING | row id of a mission's agent | 25 h | delegate_task |
+| `brain:missions:look` | STRING | somebody looks for unheard endings | 2 s | the mission watch |
 """
 
 from typing import Final
@@ -24,6 +26,7 @@ CLUSTER_QUEUE: Final = "brain:cluster_tasks"
 MISSION_QUEUE: Final = "brain:mission_tasks"
 RESULTS_CHANNEL: Final = "brain:task_results"
 HEARTBEAT_PATTERN: Final = "brain:worker:*:heartbeat"
+MISSION_LOOK: Final = "brain:missions:look"
 
 
 def result(task_id: str) -> str:
@@ -74,3 +77,8 @@ def promoter(queue: str) -> str:
 def unique(queue: str, task_id: str) -> str:
     """Return the key that says that a task of this id was pushed not long ago."""
     return f"{{{queue}}}:unique:{task_id}"
+
+
+def mission_agent(task_id: str) -> str:
+    """Return the key that says which agent a delegated mission keeps busy."""
+    return f"brain:mission:{task_id}:agent"
