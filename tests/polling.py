@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import TypeVar
 
 T = TypeVar("T")
@@ -32,6 +32,20 @@ async def eventually_async(
     deadline = time.monotonic() + timeout
     while not (value := predicate()):
         _check_deadline(deadline, what, predicate)
+        await asyncio.sleep(every)
+    return value
+
+
+async def eventually_awaited(
+    question: Callable[[], Awaitable[T]],
+    timeout: float = 30,  # noqa: ASYNC109 - bounds the polling, as in its twins
+    every: float = 0.005,
+    what: str = "",
+) -> T:
+    """Poll like `eventually` with a question that has to be awaited (asyncio)."""
+    deadline = time.monotonic() + timeout
+    while not (value := await question()):
+        _check_deadline(deadline, what, question)
         await asyncio.sleep(every)
     return value
 

@@ -43,6 +43,9 @@ _ALONE_MS: Final = 2_000
 _LAST_S: Final = 5.0
 """Seconds that the look at the end may take."""
 
+_AGAIN_S: Final = 0.1
+"""Seconds after which a watch that was cancelled and goes on is cancelled again."""
+
 _LEAST_S: Final = 0.01
 """Seconds for which a message is waited for at least."""
 
@@ -197,7 +200,9 @@ async def watching(watch: MissionWatch) -> AsyncIterator[None]:
     try:
         yield
     finally:
-        task.cancel()
-        await asyncio.wait([task])
+        while not task.done():
+            # Again and again: redis-py can swallow a cancellation.
+            task.cancel()
+            await asyncio.wait([task], timeout=_AGAIN_S)
         with anyio.move_on_after(_LAST_S):
             await watch.look()

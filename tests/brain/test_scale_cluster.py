@@ -15,7 +15,7 @@ from runtime.brain.spawn_agent import spawn_agent
 from runtime.brain.tables import Cluster, ClusterAgent
 from tests.brain.conftest import STORED_NOW, World
 from tests.brain.orders import order, refusal, scale, team
-from tests.polling import eventually_async
+from tests.polling import eventually_awaited
 
 pytestmark = pytest.mark.anyio
 
@@ -193,14 +193,11 @@ async def test_others_see_that_a_cluster_is_scaling(services: Services, world: W
 async def announced(services: Services, world: World, task_id: str) -> asyncio.Task[Any]:
     """Begin a scaling to 2 that gets no further than its announcement while `boss` is locked."""
     scaling = asyncio.create_task(scale_cluster(scale(2), task_id, services))
-    statuses: list[str] = []
 
-    async def look() -> None:
-        while "scaling_up" not in statuses:
-            statuses.append((await world.get_cluster()).status)
+    async def shown() -> bool:
+        return (await world.get_cluster()).status == "scaling_up"
 
-    looking = asyncio.create_task(look())
-    await eventually_async(looking.done, what="the cluster is scaling up")
+    await eventually_awaited(shown, what="the cluster is scaling up")
     return scaling
 
 
