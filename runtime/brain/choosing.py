@@ -71,8 +71,8 @@ async def choose(session: AsyncSession, delegator: ClusterAgent, wanted: Wanted)
     count = await session.scalar(there) or 0
     who = f"{delegator.role} {delegator.agent_id} of cluster {delegator.cluster_id!r}"
     if count:
-        raise Retry(f"None of the {count} agents under {who} is free that are: {wanted}.")
-    raise Retry(f"No living {wanted} reports to {who}; spawn one, or ask for less.")
+        raise Retry(f"No {wanted} under {who} is free: all {count} are busy.")
+    raise Retry(f"No {wanted} lives under {who}; spawn one, or ask for less.")
 
 
 def _able(delegator: ClusterAgent, wanted: Wanted) -> ColumnElement[bool]:

@@ -17,6 +17,7 @@ from datetime import datetime, timedelta
 from math import ceil
 from typing import Any, Final
 
+import anyio
 from attrs import frozen
 from redis.exceptions import RedisError
 from sqlalchemy import Text, cast, func, select
@@ -39,6 +40,9 @@ EXPIRES_S: Final = 86_400
 
 LONGEST_RUN_S: Final = 3_600
 """Seconds that the last run of a mission surely doesn't exceed, unless its task has a time-out."""
+
+PUSH_S: Final = 3.0
+"""Seconds that pushing a mission may take; shorter than the short grace of a drain."""
 
 LONGEST_S: Final = 31_536_000
 """Seconds; the longest that a push can be remembered."""
@@ -106,14 +110,16 @@ class Assignment:
 async def delegate_task(payload: DelegateTask, task_id: str, services: Services) -> dict[str, Any]:
     """Give a mission to an agent, push it, and return who has it and how to wait for it.
 
-    A cancellation leaves all as it was, or an agent whose mission isn't pushed yet, or all done;
-    running the task again is safe in each case.
+    A cancellation leaves all as it was, or comes too late: once an agent is chosen, its mission is
+    pushed, which takes three seconds at most. If Redis is out of reach, and a worker may always be
+    killed, the agent is left with a mission that isn't pushed; running the task again is safe.
 
     Raises:
         Reject: The task can't be done as it stands: says why, and what to do.
         Retry: No agent that could do it is free.
         DatabaseUnreachableError: No connection could be made.
         PoolError: The mission couldn't be pushed.
+        TimeoutError: Likewise.
     """
     order = checked(payload, task_id)
 
@@ -124,7 +130,9 @@ async def delegate_task(payload: DelegateTask, task_id: str, services: Services)
 
     assignment = await transaction(services.engine, work)
     if assignment.open:
-        await _push(order, assignment, services)
+        # Whoever cancels the task for good must not leave an agent busy with what never comes.
+        with anyio.fail_after(PUSH_S, shield=True):
+            await _push(order, assignment, services)
     return answer(order, assignment)
 
 

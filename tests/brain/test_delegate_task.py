@@ -7,6 +7,7 @@ from typing import Any
 
 import anyio
 import pytest
+from sqlalchemy import text
 
 from actors import Reject, Retry
 from runtime.brain.delegate_task import delegate_task
@@ -101,9 +102,8 @@ async def test_idle_first_then_whoever_worked_least(services: Services, world: W
     await world.agent("stopped", status="stopped")
     order = ["idle-old", "idle-new", "idle-much", "idle-more", "active-old", "active-new"]
     assert await chosen(services, *[delegation()] * 6) == order
-    assert (await later(delegate_task(delegation(), "late", services))) == (
-        "None of the 7 agents under supervisor boss of cluster 'c' is free that are: agent."
-    )
+    why = await later(delegate_task(delegation(), "late", services))
+    assert why == "No agent under supervisor boss of cluster 'c' is free: all 7 are busy."
 
 
 async def test_chance_decides_among_equals(services: Services, world: World) -> None:
@@ -133,11 +133,12 @@ async def test_role_and_capabilities_are_heeded(services: Services, world: World
     ]
     assert await chosen(services, *tasks) == ["w2", "s1", "w1"]
     why = await later(delegate_task(delegation(role="lead"), "t7", services))
-    assert why.startswith("No living lead reports to supervisor boss of cluster 'c'; spawn one")
+    assert why.startswith("No lead lives under supervisor boss of cluster 'c'; spawn one")
     busy = delegation(role="worker", required_capabilities=["seo"])
-    assert "None of the 2 agents" in await later(delegate_task(busy, "t8", services))
+    why = await later(delegate_task(busy, "t8", services))
+    assert why.startswith("No worker capable of seo under supervisor boss of cluster 'c' is free:")
     cook = delegation(required_capabilities=["cooking"])
-    assert "No living agent capable of cooking" in await later(delegate_task(cook, "t9", services))
+    assert "No agent capable of cooking lives" in await later(delegate_task(cook, "t9", services))
 
 
 async def test_a_lead_delegates_to_those_under_it(services: Services, world: World) -> None:
@@ -227,24 +228,33 @@ async def somebody_busy(world: World) -> str:
     return (await eventually_awaited(busy, what="somebody is busy"))[0]
 
 
-async def test_between_commit_and_push_the_next_run_pushes(
+async def test_a_cancellation_comes_too_late_for_a_chosen_agent(
     valkey_server: Valkey, services: Services, world: World
 ) -> None:
-    """An agent whose mission was never pushed gets it from the task that is run again."""
+    """Cancelled between commit and push, a task still pushes: nobody is busy for nothing."""
     await team(world)
     await world.agent("w1")
-    await world.agent("w2")
-
     valkey_server.pause()
     async with anyio.create_task_group() as worker:
         worker.start_soon(delegate_task, delegation(), "t", services)
         busy = await somebody_busy(world)
         worker.cancel_scope.cancel()
-    valkey_server.resume()
-    assert not await waiting(services)
-    answer = await delegate_task(delegation(), "t", services)
-    assert answer["agent"]["id"] == busy
-    assert [mission["id"] for mission in await waiting(services)] == [answer["mission"]["task_id"]]
+        valkey_server.resume()
+    (mission,) = await waiting(services)
+    assert mission["payload"]["agent_id"] == busy
+
+
+async def test_an_agent_that_somebody_else_has_locked_is_passed_over(
+    services: Services, world: World
+) -> None:
+    """A delegation doesn't wait for another one: it takes the next best agent."""
+    await team(world)
+    await world.agent("best", status="idle")
+    await world.agent("next")
+    async with asyncio.timeout(20), services.engine.begin() as holder:
+        await holder.execute(text("SELECT 1 FROM cluster_agents WHERE id = 'best' FOR UPDATE"))
+        answer = await delegate_task(delegation(), "t", services)
+    assert answer["agent"]["id"] == "next"
 
 
 async def test_no_two_choose_the_same_agent(services: Services, world: World) -> None:

@@ -22,7 +22,7 @@ async def run(services: Services, task_type: str, payload: dict[str, Any]) -> An
 async def test_the_handlers_serve_the_cluster_queue_alone(services: Services) -> None:
     """Missions wait for a worker that can run them."""
     handlers = brain_handlers(services)
-    assert set(handlers) >= {"spawn_agent", "scale_cluster", "delegate_task", "health_check"}
+    assert set(handlers) == {"spawn_agent", "scale_cluster", "delegate_task", "health_check"}
     assert handlers.queues == ("brain:cluster_tasks",)
 
 
@@ -33,6 +33,15 @@ async def test_the_contracts_payload_spawns_an_agent(services: Services) -> None
     answer = await run(services, "spawn_agent", payload)
     assert answer["name"] == "Content Creator"
     assert await run(services, "spawn_agent", payload) == answer
+
+
+async def test_a_fresh_demo_cluster_can_be_scaled(services: Services) -> None:
+    """The demo cluster says what its workers are like, and they can be given missions."""
+    answer = await run(services, "scale_cluster", {"cluster_id": "demo", "target_workers": 3})
+    assert answer["after"] == 3
+    task = {"payload": {"message": "hi"}, "required_capabilities": ["demo"]}
+    answer = await run(services, "delegate_task", {"cluster_id": "demo", "task": task})
+    assert answer["agent"]["name"] == "Demo worker"
 
 
 async def test_a_fresh_demo_cluster_can_be_checked(services: Services) -> None:

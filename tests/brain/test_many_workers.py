@@ -125,7 +125,7 @@ async def test_a_database_that_restarts_in_the_middle(
         ]
         mixed = [task for n in range(100) for task in (*spawns[4 * n : 4 * n + 4], scales[n])]
         tasks = await queue.push_many(mixed)
-        await queue.get_task_result(tasks[200], timeout=60)
+        await queue.get_task_result(tasks[100], timeout=60)
         await asyncio.to_thread(postgres_server.restart)
         answers = [await queue.get_task_result(task, timeout=60) for task in tasks]
     assert [answer for answer in answers if not answer["success"]] == []
