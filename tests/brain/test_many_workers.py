@@ -9,6 +9,7 @@ from typing import Any
 import anyio
 import anyio.lowlevel
 import pytest
+from attrs import frozen
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from sqlalchemy import text
@@ -29,6 +30,8 @@ from tests.servers import Postgres
 MISSION_AGENTS = 20
 MISSIONS = 50
 WRITER = {"name": "Writer", "capabilities": ["copywriting"]}
+
+ONCE = Terms(max_attempts=1)
 
 GUARD = (
     """CREATE FUNCTION guard() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
@@ -102,9 +105,95 @@ async def test_fifty_delegations_over_twenty_agents(
     assert {name: count for name, count in ended.items() if count} == work.runs
 
 
-def delegated(number: int) -> dict[str, Any]:
+def delegated(number: int, **task: Any) -> dict[str, Any]:
     """Return the payload of a `delegate_task`."""
-    return {"cluster_id": "c", "task": {"type": "work", "payload": {"number": number}}}
+    return {"cluster_id": "c", "task": {"type": "work", "payload": {"number": number}} | task}
+
+
+ENDS: dict[str, tuple[dict[str, Any], str | None]] = {
+    "answered": (delegated(1), None),
+    "rejected": (delegated(5), "every fifth one fails"),
+    "failed": (delegated(1, type="fail", max_attempts=1), "no luck"),
+    "cut off": (
+        delegated(1, type="hang", timeout=0.01, max_attempts=1),
+        "the handler ran for longer than its time-out of 0.01 s",
+    ),
+    "expired": (delegated(1, expires_in=1e-6), "the task expired at "),
+    "unknown": (delegated(1, type="unheard-of"), "no handler is registered for task type"),
+    "unfit": (delegated(1, type="strict"), "the field `colour` is missing"),
+}
+"""Ways in which a mission ends: a delegation, and the beginning of the agent's `last_error`."""
+
+
+@frozen
+class Strict:
+    """A payload that missions don't have."""
+
+    colour: str
+
+
+def ill_fated() -> Handlers:
+    """Return handlers of missions that end badly."""
+    handlers = Handlers(queue=keys.MISSION_QUEUE)
+
+    @handlers.on("fail")
+    async def fail(_: dict[str, Any]) -> None:
+        raise RuntimeError("no luck")
+
+    @handlers.on("hang")
+    async def hang(_: dict[str, Any]) -> None:
+        await anyio.sleep_forever()
+
+    @handlers.on("strict")
+    async def strict(_: Strict) -> None:
+        raise AssertionError("its payload doesn't fit")
+
+    return handlers
+
+
+@pytest.mark.anyio
+async def test_each_way_in_which_a_mission_ends_frees_its_agent(
+    services: Services, world: World, redis_url: str, database_url: str
+) -> None:
+    """Answered, rejected, failed, cut off, expired, of a type or payload that nobody takes."""
+    await world.cluster()
+    await world.agent("boss", "supervisor")
+    for name in ENDS:
+        await world.agent(name, capabilities=[name])
+    more = (Missions().handlers, ill_fated())
+    async with fleet(redis_url, database_url, *more), TaskQueue(redis_url) as queue:
+        for name, (delegation, _) in ENDS.items():
+            delegation["task"]["required_capabilities"] = [name]
+            await queue.push_task("delegate_task", delegation)
+
+        async def counted() -> bool:
+            cluster = await world.get_cluster()
+            return cluster.tasks_completed + cluster.tasks_failed == len(ENDS)
+
+        await eventually_awaited(counted, what="all missions are counted")
+    for agent in await world.agents():
+        error = ENDS[agent.id][1]
+        assert agent.status == "idle"
+        assert (agent.tasks_completed, agent.tasks_failed) == ((1, 0) if error is None else (0, 1))
+        assert (agent.last_error is None) if error is None else agent.last_error.startswith(error)
+    assert await services.redis.xlen(keys.dead(keys.MISSION_QUEUE)) == len(ENDS) - 1
+
+
+@pytest.mark.anyio
+async def test_a_mission_that_nobody_can_take_ends_as_a_clear_failure(
+    services: Services, world: World
+) -> None:
+    """Out of attempts, a delegation is answered with a sentence that says whom it looked for."""
+    await world.cluster()
+    await world.agent("boss", "supervisor")
+    broker = MemoryBroker()
+    async with serving([broker], [services]):
+        task = await broker.push(keys.CLUSTER_QUEUE, "delegate_task", delegated(1), terms=ONCE)
+        answer = await broker.answer(task)
+    assert answer["success"] is False
+    assert answer["result"]["error"] == (
+        "No agent lives under supervisor boss of cluster 'c'; spawn one, or ask for less."
+    )
 
 
 @pytest.mark.anyio
@@ -217,9 +306,6 @@ class Histories:
         if cluster.status == "hibernated":
             assert not staying
         assert len(await self._world.agents(name, "supervisor")) == 1
-
-
-ONCE = Terms(max_attempts=1)
 
 
 def payload(cluster_id: str, kind: str, value: Any) -> dict[str, Any]:

@@ -261,6 +261,23 @@ async def test_a_redelivered_task_gives_the_same_answer(services: Services, worl
     assert "Task up has already scaled cluster 'c' to 3" in why
 
 
+async def test_who_is_given_a_mission_meanwhile_is_not_stopped(
+    services: Services, world: World
+) -> None:
+    """A scaling waits for a delegation that has chosen a worker, and lets its mission end."""
+    await team(world)
+    await world.agent("w", status="idle")
+    async with services.engine.begin() as delegation:
+        busy = text("UPDATE cluster_agents SET status = 'busy' WHERE id = 'w'")
+        await delegation.execute(busy)
+        scaling = asyncio.create_task(scale_cluster(scale(0), "t", services))
+        blocked = text("SELECT count(*) FROM pg_locks WHERE NOT granted")
+        await eventually_awaited(lambda: delegation.scalar(blocked), what="the scaling waits")
+    answer = await scaling
+    assert (answer["stopped"], answer["stopping"]) == ([], ["w"])
+    assert (await world.get_agent("w")).status == "busy"
+
+
 async def test_of_many_runs_of_one_task_at_once_one_counts(
     services: Services, world: World
 ) -> None:
