@@ -21,7 +21,8 @@ from tests.servers import Postgres, Valkey
 
 pytestmark = pytest.mark.anyio
 
-_PACE = Pace()
+_NEVER = 3600.0
+_PACE = Pace(look=_NEVER, again=_NEVER)
 
 
 def watch(services: Services, url: str, pace: Pace = _PACE) -> MissionWatch:
@@ -106,7 +107,7 @@ async def test_what_nobody_heard_is_found_in_time(
     services: Services, world: World, redis_url: str
 ) -> None:
     """An answer that was stored and never published is found by a later look."""
-    async with watching(watch(services, redis_url, Pace(look=0.1))):
+    async with watching(watch(services, redis_url, Pace(look=0.1, again=_NEVER))):
         await subscribed(services)
         await answer(services, await mission(services), publish=False)
         await services.redis.delete(keys.MISSION_LOOK)
@@ -155,7 +156,7 @@ async def test_a_connection_that_fell_silent_is_replaced(
 ) -> None:
     """A connection that no longer carries anything is noticed and replaced."""
     url = f"redis://127.0.0.1:{line.port}/0"
-    async with watching(watch(services, url, Pace(silence=0.1))):
+    async with watching(watch(services, url, Pace(_NEVER, _NEVER, silence=0.1))):
         await subscribed(services)
         await answer(services, await mission(services), publish=False)
         await services.redis.delete(keys.MISSION_LOOK)
@@ -172,7 +173,7 @@ async def test_a_database_that_is_gone_is_waited_for(
     services: Services, world: World, redis_url: str, postgres_server: Postgres
 ) -> None:
     """An end that is heard while the database is gone is counted soon after it is back."""
-    async with watching(watch(services, redis_url, Pace(again=0.05))):
+    async with watching(watch(services, redis_url, Pace(_NEVER, again=0.05))):
         await subscribed(services)
         first = await mission(services)
         await asyncio.to_thread(postgres_server.stop)
@@ -192,7 +193,7 @@ async def test_without_the_right_to_subscribe_it_still_looks(
     with valkey_server.client() as client:
         client.acl_setuser("deaf", enabled=True, nopass=True, categories=["+@all"], keys=["*"])
     url = redis_url.replace("redis://", "redis://deaf:x@")
-    async with watching(watch(services, url, Pace(look=0.1))):
+    async with watching(watch(services, url, Pace(look=0.1, again=_NEVER))):
         await answer(services, await mission(services))
         await services.redis.delete(keys.MISSION_LOOK)
         await until_counted(world)
