@@ -118,12 +118,15 @@ class MissionWatch:
         with self._forgiving():
             for finding in await missions.mend(self._services):
                 logger.info("{}", finding)
+            self._trouble = False
 
     async def _look_if_due(self) -> None:
         """Look if it is time and nobody else is at it."""
         if anyio.current_time() < self._due:
             return
-        self._due = anyio.current_time() + self._pace.look
+        # Who has missed something comes again soon: the one who looks now may fail as well.
+        pause = self._pace.again if self._trouble else self._pace.look
+        self._due = anyio.current_time() + pause
         alone = False
         with self._forgiving():
             claim = await self._services.redis.set(keys.MISSION_LOOK, "1", nx=True, px=_ALONE_MS)
@@ -173,7 +176,7 @@ class MissionWatch:
 
     @contextmanager
     def _forgiving(self) -> Iterator[None]:
-        """Let a failure of the servers pass, say so once, and look again soon."""
+        """Let a failure of the servers pass; say so once, until a look has succeeded."""
         try:
             yield
         except _FAILURES as error:
@@ -182,8 +185,6 @@ class MissionWatch:
                 why = str(error).split("\n", maxsplit=1)[0]
                 logger.warning("Agents whose missions ended aren't freed yet: {}", why)
             self._trouble = True
-        else:
-            self._trouble = False
 
     def _say_lost(self, error: Exception) -> None:
         if self._backoff.worth_saying:
