@@ -41,6 +41,9 @@ EXPIRES_S: Final = 86_400
 LONGEST_RUN_S: Final = 3_600
 """Seconds that the last run of a mission surely doesn't exceed, unless its task has a time-out."""
 
+MARGIN_S: Final = 60
+"""Seconds by which clocks of workers may differ."""
+
 PUSH_S: Final = 3.0
 """Seconds that pushing a mission may take; shorter than the short grace of a drain."""
 
@@ -87,7 +90,7 @@ class Order:
     @property
     def lasts(self) -> float:
         """Seconds after which the mission has surely ended."""
-        return self.expires_in + (self.task.timeout or LONGEST_RUN_S)
+        return self.expires_in + (self.task.timeout or LONGEST_RUN_S) + MARGIN_S
 
 
 @frozen
@@ -116,23 +119,32 @@ async def delegate_task(payload: DelegateTask, task_id: str, services: Services)
 
     Raises:
         Reject: The task can't be done as it stands: says why, and what to do.
-        Retry: No agent that could do it is free.
+        Retry: No agent that could do it is free, or Redis doesn't answer.
         DatabaseUnreachableError: No connection could be made.
         PoolError: The mission couldn't be pushed.
-        TimeoutError: Likewise.
     """
     order = checked(payload, task_id)
+    # Asked before the agent is looked for: another run of the task commits before it pushes.
+    pushed = await services.redis.exists(keys.unique(keys.MISSION_QUEUE, order.mission_id))
 
     async def work(session: AsyncSession) -> Assignment:
         # Two runs of one task at a time (the first one's worker was suspended) must not choose two.
         await session.execute(select(func.pg_advisory_xact_lock(order.lock)))
-        return await _given(session, order) or await _assign(session, order, services.now())
+        given = await _given(session, order)
+        if given is None and pushed:
+            raise Reject(
+                f"Mission {order.mission_id} was delegated before, by a task of the same id in "
+                "another cluster or too long ago to tell to whom; push another task."
+            )
+        return given or await _assign(session, order, services.now())
 
     assignment = await transaction(services.engine, work)
     if assignment.open:
         # Whoever cancels the task for good must not leave an agent busy with what never comes.
-        with anyio.fail_after(PUSH_S, shield=True):
+        with anyio.move_on_after(PUSH_S, shield=True) as pushing:
             await _push(order, assignment, services)
+        if pushing.cancelled_caught:
+            raise Retry(f"Redis hasn't taken mission {order.mission_id} within {PUSH_S:g} s.")
     return answer(order, assignment)
 
 
@@ -255,7 +267,7 @@ async def _push(order: Order, assignment: Assignment, services: Services) -> Non
         await services.redis.set(
             keys.mission_agent(order.mission_id), agent.id, ex=ceil(order.lasts)
         )
-        pushed = await services.queue.push_task(
+        await services.queue.push_task(
             task.type,
             task.payload | {AGENT: agent.id},
             queue=keys.MISSION_QUEUE,
@@ -272,9 +284,3 @@ async def _push(order: Order, assignment: Assignment, services: Services) -> Non
         if isinstance(error, InvalidTaskError):
             raise Reject(f"The mission can't be pushed. {error}.") from error
         raise
-    if pushed.duplicate and assignment.fresh:
-        await missions.free(services, agent.id, order.mission_id, None)
-        raise Reject(
-            f"Mission {order.mission_id} was delegated before, by a task of the same id in "
-            "another cluster or too long ago to tell to whom; push another with an id of its own."
-        )

@@ -2,6 +2,8 @@
 
 import asyncio
 import json
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
 from datetime import timedelta
 from typing import Any
 
@@ -72,7 +74,7 @@ async def test_a_mission_is_pushed_for_a_free_agent(services: Services, world: W
     assert agent.config["_pool"]["mission"]["task_id"] == mission_id
     key = keys.mission_agent(mission_id)
     assert await services.redis.get(key) == b"w"
-    assert 60 <= await services.redis.ttl(key) <= 65
+    assert 120 <= await services.redis.ttl(key) <= 125
 
 
 async def test_a_mission_is_a_chat_and_lasts_a_day_by_default(
@@ -84,7 +86,7 @@ async def test_a_mission_is_a_chat_and_lasts_a_day_by_default(
     answer = await delegate_task(delegation(), "t", services)
     (mission,) = await waiting(services)
     assert mission["type"] == answer["mission"]["type"] == "agent.chat"
-    assert 86_000 < await services.redis.ttl(keys.mission_agent(mission["id"])) <= 90_000
+    assert 86_000 < await services.redis.ttl(keys.mission_agent(mission["id"])) <= 90_060
 
 
 async def test_idle_first_then_whoever_worked_least(services: Services, world: World) -> None:
@@ -228,20 +230,58 @@ async def somebody_busy(world: World) -> str:
     return (await eventually_awaited(busy, what="somebody is busy"))[0]
 
 
+@asynccontextmanager
+async def unchosen(services: Services) -> AsyncIterator[Callable[[], Awaitable[None]]]:
+    """Keep delegations from choosing; what is yielded waits until one is about to."""
+    async with services.engine.begin() as holder:
+        await holder.execute(text("LOCK TABLE cluster_agents IN ACCESS EXCLUSIVE MODE"))
+
+        async def about_to() -> None:
+            await eventually_awaited(lambda: holder.scalar(WAITING), what="one is about to choose")
+
+        yield about_to
+
+
+WAITING = text("SELECT count(*) FROM pg_locks WHERE NOT granted")
+
+
 async def test_a_cancellation_comes_too_late_for_a_chosen_agent(
     valkey_server: Valkey, services: Services, world: World
 ) -> None:
     """Cancelled between commit and push, a task still pushes: nobody is busy for nothing."""
     await team(world)
     await world.agent("w1")
-    valkey_server.pause()
     async with anyio.create_task_group() as worker:
-        worker.start_soon(delegate_task, delegation(), "t", services)
+        async with unchosen(services) as about_to:
+            worker.start_soon(delegate_task, delegation(), "t", services)
+            await about_to()
+            valkey_server.pause()
         busy = await somebody_busy(world)
         worker.cancel_scope.cancel()
         valkey_server.resume()
     (mission,) = await waiting(services)
     assert mission["payload"]["agent_id"] == busy
+
+
+async def test_a_redis_that_hangs_is_given_up_and_asked_again(
+    valkey_server: Valkey, services: Services, world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A push that gets no answer asks for another attempt, which pushes for the same agent."""
+    await team(world)
+    await world.agent("w1")
+    await world.agent("w2")
+    monkeypatch.setattr("runtime.brain.delegate_task.PUSH_S", 0.2)
+    async with unchosen(services) as about_to:
+        delegating = asyncio.create_task(delegate_task(delegation(), "t", services))
+        await about_to()
+        valkey_server.pause()
+    why = await later(delegating)
+    valkey_server.resume()
+    assert why.startswith("Redis hasn't taken mission mission-")
+    busy = await somebody_busy(world)
+    monkeypatch.undo()
+    assert (await delegate_task(delegation(), "t", services))["agent"]["id"] == busy
+    assert len(await waiting(services)) == 1
 
 
 async def test_an_agent_that_somebody_else_has_locked_is_passed_over(
@@ -280,10 +320,14 @@ async def test_two_runs_of_one_task_at_once_choose_one_agent(
     await team(world)
     for number in range(6):
         await world.agent(f"w{number}", status="idle")
-    answers = await asyncio.gather(*(delegate_task(delegation(), "t", services) for _ in range(6)))
-    assert all(answer == answers[0] for answer in answers)
-    assert sorted((await world.statuses()).values()) == ["busy"] + ["idle"] * 5
-    assert len(await waiting(services)) == 1
+    for number in range(1, 6):
+        runs = (delegate_task(delegation(), f"t{number}", services) for _ in range(6))
+        answers = await asyncio.gather(*runs)
+        assert all(answer == answers[0] for answer in answers)
+        assert sorted((await world.statuses()).values()) == ["busy"] * number + ["idle"] * (
+            6 - number
+        )
+        assert len(await waiting(services)) == number
 
 
 async def test_a_push_that_is_refused_frees_the_agent(services: Services, world: World) -> None:
@@ -305,9 +349,10 @@ async def test_one_task_id_for_two_clusters_is_refused(services: Services, world
     await world.agent("w")
     await world.cluster("other")
     await world.agent("boss2", "supervisor", cluster_id="other")
-    await world.agent("w2", cluster_id="other")
+    await world.agent("w2", cluster_id="other", status="idle")
     await delegate_task(delegation(), "t", services)
     with pytest.raises(Reject, match="was delegated before"):
         await delegate_task(delegation(cluster_id="other"), "t", services)
+    assert "mission" not in (await world.get_agent("w2")).config.get("_pool", {})
     assert (await world.get_agent("w2")).status == "idle"
     assert len(await waiting(services)) == 1

@@ -19,6 +19,9 @@ from tests.servers import Valkey
 
 pytestmark = pytest.mark.anyio
 
+TURNS = text("SELECT count(*) FROM pg_locks WHERE locktype = 'advisory'")
+"""Counts the runs of delegations that have the turn, and so are past their questions to Redis."""
+
 SILENCED = "on nopass ~brain:*_tasks ~{* ~brain:worker:* ~brain:mission* +@all &*"
 """Access rules under which a worker can do all but store an answer."""
 
@@ -110,12 +113,13 @@ async def test_killed_between_commit_and_push_a_task_delegates_once(
 
     with bad_network(valkey_server.socket, seed=1) as network, Queue(valkey_server.url) as queue:
         gateway = network.gateway()
-        with worker(gateway.url) as first:
+        with worker(gateway.url):
             async with services.engine.begin() as holder:
                 # Whoever chooses an agent waits, until nothing reaches Redis any more.
                 await holder.execute(text("LOCK TABLE cluster_agents IN ACCESS EXCLUSIVE MODE"))
                 task = queue.push("delegate_task", DELEGATION | {"cluster_id": "c"})
-                first.says(f"Processing task {task}")
+                what = "the task is about to choose an agent"
+                await eventually_awaited(lambda: holder.scalar(TURNS), what=what)
                 gateway.freeze()
             await eventually_awaited(busy, what="somebody is busy")
         assert queue.client.llen(keys.MISSION_QUEUE) == 0

@@ -153,7 +153,7 @@ async def test_mending_gives_up_what_was_never_heard_of(services: Services, worl
     await world.agent("w")
     row_id, mission_id = await busy(services)
     assert await missions.mend(at(services, timedelta(hours=24, minutes=50))) == []
-    (finding,) = await missions.mend(at(services, timedelta(hours=25, minutes=1)))
+    (finding,) = await missions.mend(at(services, timedelta(hours=25, minutes=2)))
     assert finding == (
         f"Agent w was still busy with mission {mission_id}, of which nothing was heard since "
         "2024-02-17 10:30:00 UTC; it is freed."
