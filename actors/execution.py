@@ -16,7 +16,7 @@ from loguru import logger
 
 from actors.broker import Session
 from actors.context import Context
-from actors.control import Reject
+from actors.control import Reject, Retry
 from actors.failures import Failure, failure_of, shortened_traceback
 from actors.handlers import Handler
 from actors.ledger import Ledger
@@ -264,8 +264,9 @@ class Execution:
         decision = decide(task, handler, raised, self._tools.surroundings.draw())
         what = f"Task {task.id} failed (attempt {task.attempt} of {decision.attempts}"
         what += ")" if decision.after is None else f", the next is due in {decision.after:.3g} s)"
+        # A `Retry` is a wish, in words; where it was raised tells nobody anything.
         logger.bind(task_id=task.id, task_type=task.type, attempt=task.attempt).opt(
-            exception=raised
+            exception=None if isinstance(raised, Retry) else raised
         ).warning("{}: {}: {}", what, failure.error_type, failure.error)
         if decision.after is None:
             trace = shortened_traceback(failure)

@@ -29,7 +29,8 @@ from runtime.process_meter import ProcessMeter
 from runtime.redis import keys
 from runtime.redis.backoff import ReconnectBackoff
 from runtime.redis.broker import RedisBroker, RedisSettings
-from runtime.redis.connection import async_client, parse_url
+from runtime.redis.connection import async_client, dialer, parse_url
+from runtime.task_queue import TaskQueue
 
 if TYPE_CHECKING:
     from sqlalchemy.ext.asyncio import AsyncEngine
@@ -165,10 +166,12 @@ async def _handlers(
         return handler_modules.merge(list(plan.own.values())), None
     from runtime.brain import database  # noqa: PLC0415 - only these need SQLAlchemy
     from runtime.brain.handlers import brain_handlers  # noqa: PLC0415
+    from runtime.brain.mission_watch import MissionWatch, watching  # noqa: PLC0415
     from runtime.brain.services import Services  # noqa: PLC0415
 
     options = plan.options
-    engine = database.engine(database_url, concurrency=options.concurrency)
+    # One connection for each slot, and one for the watch over missions.
+    engine = database.engine(database_url, concurrency=options.concurrency + 1)
     stack.push_async_callback(engine.dispose)
     await _wait_for_database(engine, private=not options.database_url, within=options)
     redis = async_client(redis_url, client_name="brain-worker-probe")
@@ -176,7 +179,12 @@ async def _handlers(
     ollama, memory = _chat_services(options)
     stack.push_async_callback(ollama.aclose)
     stack.push_async_callback(memory.aclose)
-    services = Services(engine=engine, redis=redis, ollama=ollama, memory=memory)
+    queue = TaskQueue(redis_url)
+    stack.push_async_callback(queue.close)
+    services = Services(engine=engine, redis=redis, queue=queue, ollama=ollama, memory=memory)
+    dial = dialer(redis_url, client_name="brain-worker-missions")
+    backoff = ReconnectBackoff(random.random, cap=5.0)
+    await stack.enter_async_context(watching(MissionWatch(services, dial, backoff)))
     brain = brain_handlers(services)
     merged = handler_modules.merge([plan.own.get(name, brain) for name in options.handlers])
     where = database.address(database.parse_url(database_url))

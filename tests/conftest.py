@@ -45,7 +45,8 @@ def database_url(postgres_server: Postgres) -> Iterator[str]:
     postgres_server.start()
     postgres_server.resume()
     name = f"test_{uuid.uuid4().hex}"
-    postgres_server.execute(f"CREATE DATABASE {name}")
+    # Copying files is four times as fast as writing all of them to the log, which nobody syncs.
+    postgres_server.execute(f"CREATE DATABASE {name} STRATEGY = FILE_COPY")
     yield postgres_server.database(name)
     postgres_server.start()
     postgres_server.resume()

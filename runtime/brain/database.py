@@ -9,7 +9,12 @@ from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, create_async_engine
 
-from runtime.brain.errors import DatabaseUnreachableError, DatabaseUrlError
+from runtime.brain.errors import (
+    BrainError,
+    DatabaseRefusedError,
+    DatabaseUnreachableError,
+    DatabaseUrlError,
+)
 
 T = TypeVar("T")
 
@@ -21,7 +26,8 @@ CONNECT_TIMEOUT_S: Final = 10
 POOL_TIMEOUT_S: Final = 30
 TRANSACTION_ATTEMPTS: Final = 5
 # Serialization failure, deadlock: the server has rolled back, the same work may succeed at once.
-RETRYABLE_STATES: Final = frozenset({"40001", "40P01"})
+# So it may when the server is shutting down or has crashed, on another connection.
+RETRYABLE_STATES: Final = frozenset({"40001", "40P01", "57P01", "57P02"})
 
 
 def parse_url(url: str) -> URL:
@@ -58,7 +64,8 @@ def engine(url: str, *, concurrency: int, application_name: str = "brain-worker"
 
     Args:
         url: `DATABASE_URL`. Options in its query are PostgreSQL's own (`host`, `sslmode`, ...).
-        concurrency: How many handlers run at a time: the pool holds one connection for each.
+        concurrency: How many transactions may be open at a time: the pool holds one connection for
+            each, and makes them when they are needed.
         application_name: How `pg_stat_activity` names the connections.
 
     Raises:
@@ -119,7 +126,11 @@ def _why(error: Exception) -> str:
 
 
 async def transaction(db: AsyncEngine, work: Callable[[AsyncSession], Awaitable[T]]) -> T:
-    """Run `work` in one transaction and commit it; deadlocks are tried again, at once.
+    """Run `work` in one transaction and commit it; conflicts and lost connections are tried again.
+
+    That is done at once: after a conflict the server has rolled back, and instead of a connection
+    that was lost a new one is made. If it was lost during the commit, nobody knows whether the work
+    was done: so `work` must find what it did when it runs again.
 
     `work` gets a new session at each attempt and must do nothing but database work: it may run
     up to five times. What it returns may be read after the commit.
@@ -127,18 +138,38 @@ async def transaction(db: AsyncEngine, work: Callable[[AsyncSession], Awaitable[
     A cancellation rolls back, unless it comes during the commit: then either may be.
 
     Raises:
-        DatabaseUnreachableError: No connection could be made.
-        sqlalchemy.exc.DBAPIError: The database refused, or deadlocked at every attempt.
+        DatabaseUnreachableError: No connection could be made, or each one was lost.
+        DatabaseRefusedError: The database refused, or there was a conflict at every attempt.
     """
     for _ in range(TRANSACTION_ATTEMPTS - 1):
         try:
             return await _once(db, work)
         except DBAPIError as error:
-            if getattr(error.orig, "sqlstate", None) not in RETRYABLE_STATES:
-                raise
-    return await _once(db, work)
+            if not _may_succeed(error):
+                raise _in_words(db, error) from error
+    try:
+        return await _once(db, work)
+    except DBAPIError as error:
+        raise _in_words(db, error) from error
 
 
 async def _once(db: AsyncEngine, work: Callable[[AsyncSession], Awaitable[T]]) -> T:
     async with AsyncSession(db, expire_on_commit=False) as session, session.begin():
         return await work(session)
+
+
+def _may_succeed(error: DBAPIError) -> bool:
+    return error.connection_invalidated or _state(error) in RETRYABLE_STATES
+
+
+def _state(error: DBAPIError) -> str | None:
+    return getattr(error.orig, "sqlstate", None)
+
+
+def _in_words(db: AsyncEngine, error: DBAPIError) -> BrainError:
+    """Return what people read instead of SQLAlchemy's text, which is full of SQL."""
+    cause = getattr(error.orig, "__cause__", None) or error.orig
+    why = str(cause).strip().split("\n")[0].rstrip(".") or type(cause).__name__
+    if error.connection_invalidated:
+        return DatabaseUnreachableError(address(db.url), why)
+    return DatabaseRefusedError(address(db.url), why, _state(error))

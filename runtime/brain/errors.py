@@ -37,6 +37,23 @@ class DatabaseUnreachableError(BrainError):
         self.problem = problem
 
 
+class DatabaseRefusedError(BrainError):
+    """The database doesn't do what it was asked for.
+
+    Attributes:
+        address: Where it is, without user and password.
+        problem: Its own words.
+        state: Its code of five characters, None if it gave none.
+    """
+
+    def __init__(self, address: str, problem: str, state: str | None) -> None:
+        code = f" (SQLSTATE {state})" if state else ""
+        super().__init__(f"The database at {address} refused: {problem}{code}.")
+        self.address = address
+        self.problem = problem
+        self.state = state
+
+
 class SchemaError(BrainError):
     """The database isn't as the handlers need it.
 

@@ -1,23 +1,26 @@
 """`health_check`: looks at a cluster's agents and servers, and stores its health score.
 
-The servers are asked first, outside of any transaction; then one short transaction reads the
-agents and writes the score under the lock of the cluster's row.
+The servers are asked first, outside of any transaction, and agents whose missions have ended
+unnoticed are freed; then one short transaction reads the agents and writes the score under the lock
+of the cluster's row.
 """
 
 from collections import Counter
 from typing import Any
 
+from redis.exceptions import RedisError
 from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from actors import Reject
-from runtime.brain import checks, clusters
+from runtime.brain import checks, clusters, missions
 from runtime.brain.database import transaction
 from runtime.brain.health import Health, assess, judge_queues, judge_services
 from runtime.brain.payloads import HealthCheck
 from runtime.brain.probes import Probes, probe_all
 from runtime.brain.services import Services
 from runtime.brain.tables import AgentRole, AgentStatus, Cluster, ClusterAgent, ClusterStatus
+from runtime.errors import PoolError
 
 
 async def health_check(payload: HealthCheck, services: Services) -> dict[str, Any]:
@@ -33,6 +36,7 @@ async def health_check(payload: HealthCheck, services: Services) -> dict[str, An
     probes = await probe_all(services)
     if probes.database.error is not None:
         return _unseen(cluster_id, probes, services)
+    mended = await _mended(cluster_id, probes, services)
 
     async def work(session: AsyncSession) -> dict[str, Any]:
         cluster = await clusters.locked(session, cluster_id)
@@ -42,9 +46,21 @@ async def health_check(payload: HealthCheck, services: Services) -> dict[str, An
         agents = list(await session.scalars(of_cluster.order_by(ClusterAgent.agent_id)))
         health = assess(cluster, agents, probes, services.now())
         cluster.health_score = health.score
-        return _seen(cluster, agents, probes, health) | _when(services)
+        seen = _seen(cluster, agents, probes, health) | _when(services)
+        findings = mended + seen["findings"]
+        return seen | {"findings": findings, "healthy": not findings}
 
     return await transaction(services.engine, work)
+
+
+async def _mended(cluster_id: str, probes: Probes, services: Services) -> list[str]:
+    """Free agents whose missions have ended unnoticed; say so. Without Redis nobody can tell."""
+    if probes.redis.error is not None:
+        return []
+    try:
+        return await missions.mend(services, cluster_id, search=True)
+    except (RedisError, PoolError) as error:
+        return [f"Whether missions have ended unnoticed can't be told: {error}."]
 
 
 def _seen(

@@ -43,6 +43,53 @@ class HealthCheck:
 
 
 @frozen
+class ScaleCluster:
+    """Brings a cluster to a number of workers; 0 hibernates it."""
+
+    cluster_id: str
+    target_workers: int
+
+
+@frozen
+class DelegatedTask:
+    """The mission that a `delegate_task` asks for.
+
+    Attributes:
+        payload: What the mission's handler is given; `agent_id` is added to it.
+        type: The mission's type.
+        required_capabilities: What its agent must be capable of, all of it.
+        timeout: Seconds that a run of the mission may take; by default its handler's.
+        max_attempts: Its runs in all; by default its handler's.
+        expires_in: Seconds after which it isn't begun any more; by default a day.
+    """
+
+    payload: dict[str, Any]
+    type: str = "agent.chat"
+    required_capabilities: list[str] = Factory(list)
+    timeout: float | None = None
+    max_attempts: int | None = None
+    expires_in: float | None = None
+
+
+@frozen
+class DelegateTask:
+    """Gives a mission to an agent of a cluster.
+
+    Attributes:
+        cluster_id: The cluster.
+        task: The mission.
+        target_role: The role that its agent must have; by default any but the supervisor's.
+        supervisor_id: The row id of the supervisor or lead who delegates; by default, the
+            cluster's supervisor.
+    """
+
+    cluster_id: str
+    task: DelegatedTask
+    target_role: str | None = None
+    supervisor_id: str | None = None
+
+
+@frozen
 class CollectMetrics:
     """Measures a cluster, and the workers and queues that it shares with the others."""
 

@@ -49,7 +49,8 @@ _COLUMNS: Final = text("""
 async def create_in_empty(engine: AsyncEngine, *, clock: Callable[[], datetime] = utc_now) -> bool:
     """Create BRAiN's tables and the `demo` cluster if the database holds none of the tables.
 
-    The demo cluster is `active` and has a supervisor, so that its first worker can be spawned.
+    The demo cluster is `active`, has a supervisor and says what its workers are like, so that it
+    can be scaled and its first worker can be spawned.
     Processes that do this at the same moment take turns: one creates, the others find it done.
 
     Args:
@@ -153,6 +154,7 @@ def _demo_cluster(now: datetime) -> Cluster:
         started_at=now,
         last_active=now,
         description="A cluster to try things on.",
+        config={"worker": {"name": "Demo worker", "capabilities": ["demo"]}},
     )
 
 

@@ -11,6 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from runtime.brain.clock import stored, utc_now
 from runtime.brain.memory import Memory
 from runtime.brain.ollama import Ollama
+from runtime.task_queue import TaskQueue
 
 
 @frozen
@@ -23,6 +24,7 @@ class Services:
         clock: Tells the time, aware.
         timer: Counts seconds, never backwards: measures latencies.
         probe_timeout: Seconds that `health_check` waits for the answer of each server.
+        queue: Pushes the missions that `delegate_task` delegates.
         ollama: The models that agents chat with; connects at its first use.
         memory: What agents remember; opened at its first use.
     """
@@ -32,6 +34,7 @@ class Services:
     clock: Callable[[], datetime] = utc_now
     timer: Callable[[], float] = perf_counter
     probe_timeout: float = 2.0
+    queue: TaskQueue = field(kw_only=True)
     ollama: Ollama = field(factory=Ollama)
     memory: Memory = field(factory=Memory)
 

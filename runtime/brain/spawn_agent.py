@@ -8,21 +8,18 @@ is run again finds its agent and gives the same answer, whatever became of the c
 from datetime import datetime
 from typing import Any, Final
 
-from attrs import frozen
-from sqlalchemy import and_, func, or_, select, update
+from attrs import evolve, frozen
+from sqlalchemy import or_, select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from actors import Reject
 from runtime.brain import checks, clusters
 from runtime.brain.database import transaction
 from runtime.brain.identity import agent_row_id, public_agent_id
-from runtime.brain.payloads import SpawnAgent
+from runtime.brain.marks import NAME, POOL, SPAWN
+from runtime.brain.payloads import AgentDef, SpawnAgent
 from runtime.brain.services import Services
 from runtime.brain.tables import AgentRole, AgentStatus, Cluster, ClusterAgent, ClusterStatus
-
-# What we keep in an agent's `config` beside the producer's own keys.
-NAME: Final = "name"
-SPAWN: Final = "spawn"
 
 _COMING_UP: Final = frozenset({ClusterStatus.PLANNING, ClusterStatus.SPAWNING})
 _GROWING: Final = _COMING_UP | {ClusterStatus.ACTIVE, ClusterStatus.SCALING_UP}
@@ -44,7 +41,7 @@ class Order:
     capabilities: list[str]
     skills: list[str]
     config: dict[str, Any]
-    supervisor_id: str | None
+    supervisor_id: str | None = None
 
 
 @frozen
@@ -84,31 +81,45 @@ def checked(payload: SpawnAgent, task_id: str) -> Order:
     Raises:
         Reject: A field can't be used: says which, what came and what was expected.
     """
-    agent = payload.agent_def
-    roles = ", ".join(AgentRole)
-    if agent.role not in AgentRole.__members__.values():
-        raise Reject(f"agent_def.role is {agent.role[:50]!r}; expected one of {roles}.")
-    role = AgentRole(agent.role)
     supervisor_id = payload.supervisor_id
     if supervisor_id is not None:
         checks.identifier("supervisor_id", supervisor_id)
-        if role is AgentRole.SUPERVISOR:
+        if payload.agent_def.role == AgentRole.SUPERVISOR:
             raise Reject("A supervisor reports to nobody; leave out supervisor_id.")
-    config = checks.json_object("agent_def.config", agent.config or {})
-    for key in (NAME, SPAWN):
+    cluster_id = checks.identifier("cluster_id", payload.cluster_id)
+    order = order_of(payload.agent_def, cluster_id, agent_row_id(task_id))
+    return evolve(order, supervisor_id=supervisor_id)
+
+
+def order_of(agent: AgentDef, cluster_id: str, row_id: str, where: str = "agent_def") -> Order:
+    """Check the definition of an agent and return what is to be written.
+
+    Args:
+        agent: The definition.
+        cluster_id: Its cluster, checked.
+        row_id: Its primary key.
+        where: The definition's place, for people.
+
+    Raises:
+        Reject: A field can't be used: says which, what came and what was expected.
+    """
+    if agent.role not in AgentRole.__members__.values():
+        expected = ", ".join(AgentRole)
+        raise Reject(f"{where}.role is {agent.role[:50]!r}; expected one of {expected}.")
+    config = checks.json_object(f"{where}.config", agent.config or {})
+    for key in (NAME, SPAWN, POOL):
         if key in config and not (key == NAME and config[key] == agent.name):
             raise Reject(
-                f"agent_def.config holds {key!r}, which spawn_agent writes itself; use another key."
+                f"{where}.config holds {key!r}, which spawn_agent writes itself; use another key."
             )
     return Order(
-        id=agent_row_id(task_id),
-        cluster_id=checks.identifier("cluster_id", payload.cluster_id),
-        role=role,
-        name=checks.name("agent_def.name", agent.name),
-        capabilities=checks.names("agent_def.capabilities", agent.capabilities),
-        skills=checks.names("agent_def.skills", agent.skills or []),
+        id=row_id,
+        cluster_id=cluster_id,
+        role=AgentRole(agent.role),
+        name=checks.name(f"{where}.name", agent.name),
+        capabilities=checks.names(f"{where}.capabilities", agent.capabilities),
+        skills=checks.names(f"{where}.skills", agent.skills or []),
         config=config,
-        supervisor_id=supervisor_id,
     )
 
 
@@ -135,7 +146,12 @@ def refuse(cluster: Cluster, roster: Roster, order: Order) -> None:
         Reject: The cluster takes no such agent now.
     """
     worker, supervisor = order.role is AgentRole.WORKER, order.role is AgentRole.SUPERVISOR
-    if cluster.status not in _GROWING and (worker or cluster.status != ClusterStatus.SCALING_DOWN):
+    grows = cluster.status in _GROWING or (
+        cluster.status == ClusterStatus.SCALING_DOWN and not worker
+    )
+    # Without a supervisor a cluster that sleeps can't be woken.
+    wakes = cluster.status == ClusterStatus.HIBERNATED and supervisor
+    if not grows and not wakes:
         advice = _ADVICE.get(cluster.status, "wait until it is active")
         raise Reject(
             f"Cluster {cluster.id!r} is {cluster.status} and takes no {order.role}; {advice}."
@@ -159,7 +175,7 @@ async def _spawn(
     refuse(cluster, roster, order)
     superior = await _superior(session, order, roster)
     workers = roster.workers + (order.role is AgentRole.WORKER)
-    agent = _row(order, superior, workers, now)
+    agent = new_agent(order, superior, workers, now)
     session.add(agent)
     await session.flush()
     if order.role is AgentRole.SUPERVISOR:
@@ -174,7 +190,15 @@ async def _spawn(
     return agent
 
 
-def _row(order: Order, superior: str | None, workers: int, now: datetime) -> ClusterAgent:
+def new_agent(order: Order, superior: str | None, workers: int, now: datetime) -> ClusterAgent:
+    """Return the row of an agent that is to be spawned.
+
+    Args:
+        order: What is to be written.
+        superior: The row id of whom it reports to.
+        workers: The cluster's living workers, this one included.
+        now: When it is spawned.
+    """
     return ClusterAgent(
         id=order.id,
         cluster_id=order.cluster_id,
@@ -201,37 +225,23 @@ def _same(agent: ClusterAgent, order: Order, task_id: str) -> None:
 
 
 async def _roster(session: AsyncSession, cluster_id: str) -> Roster:
-    # Counted, not remembered: others write these tables too, and a count under the lock is right.
-    live = and_(ClusterAgent.cluster_id == cluster_id, ClusterAgent.status.in_(clusters.LIVE))
-    supervisor = select(ClusterAgent.id).where(live, ClusterAgent.role == AgentRole.SUPERVISOR)
-    workers = select(func.count()).where(live, ClusterAgent.role == AgentRole.WORKER)
     return Roster(
-        supervisor_id=(await session.scalars(supervisor.limit(1))).first(),
-        workers=await session.scalar(workers) or 0,
+        supervisor_id=await clusters.supervisor(session, cluster_id),
+        workers=await clusters.count_workers(session, cluster_id),
     )
 
 
 async def _superior(session: AsyncSession, order: Order, roster: Roster) -> str | None:
     if order.role is AgentRole.SUPERVISOR:
         return None
-    if order.supervisor_id is None:
-        if roster.supervisor_id is None:
-            raise Reject(
-                f"Cluster {order.cluster_id!r} has no supervisor for the {order.role} to "
-                "report to; spawn a supervisor first."
-            )
-        return roster.supervisor_id
-    superior = await session.get(ClusterAgent, order.supervisor_id)
-    what = f"supervisor_id {order.supervisor_id!r}"
-    if superior is None:
-        raise Reject(f"{what} is no agent; give the id of a supervisor or lead, or leave it out.")
-    if superior.cluster_id != order.cluster_id:
-        raise Reject(f"{what} is an agent of another cluster, {superior.cluster_id!r}.")
-    if superior.role not in (AgentRole.SUPERVISOR, AgentRole.LEAD):
-        raise Reject(f"{what} is a {superior.role}; agents report to a supervisor or a lead.")
-    if superior.status not in clusters.LIVE:
-        raise Reject(f"{what} is {superior.status}; name a living supervisor or lead.")
-    return superior.id
+    if order.supervisor_id is not None:
+        return (await clusters.superior(session, order.cluster_id, order.supervisor_id)).id
+    if roster.supervisor_id is None:
+        raise Reject(
+            f"Cluster {order.cluster_id!r} has no supervisor for the {order.role} to "
+            "report to; spawn a supervisor first."
+        )
+    return roster.supervisor_id
 
 
 async def _take_over(session: AsyncSession, supervisor: ClusterAgent) -> None:

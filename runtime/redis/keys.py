@@ -22,6 +22,8 @@ of one queue's keys would share a slot.
 | `brain:task:<id>:result` | STRING | the result's JSON | 3600 s | settle, reclaim |
 | `brain:task:<id>:progress` | STRING | how far a running task is, JSON | 60 s | report |
 | `brain:worker:<id>:heartbeat` | STRING | the heartbeat's JSON | 60 s | heartbeat |
+| `brain:mission:<id>:agent` | STRING | row id of a mission's agent | 25 h | delegate_task |
+| `brain:missions:look` | STRING | somebody looks for unheard endings | 2 s | the mission watch |
 """
 
 from typing import Final
@@ -30,6 +32,7 @@ CLUSTER_QUEUE: Final = "brain:cluster_tasks"
 MISSION_QUEUE: Final = "brain:mission_tasks"
 RESULTS_CHANNEL: Final = "brain:task_results"
 HEARTBEAT_PATTERN: Final = "brain:worker:*:heartbeat"
+MISSION_LOOK: Final = "brain:missions:look"
 
 CANCELLED: Final = "brain:cancelled"
 """The marks of cancelled tasks whose bodies haven't been dropped yet, by `result(task_id)`.
@@ -115,3 +118,8 @@ def unique(queue: str, task_id: str) -> str:
 def recurring(queue: str) -> str:
     """Return the key that says how far the recurring tasks of a queue have been fired."""
     return f"{{{queue}}}:recurring"
+
+
+def mission_agent(task_id: str) -> str:
+    """Return the key that says which agent a delegated mission keeps busy."""
+    return f"brain:mission:{task_id}:agent"

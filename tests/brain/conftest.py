@@ -11,6 +11,7 @@ from redis.backoff import NoBackoff
 from sqlalchemy import func, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from runtime import TaskQueue
 from runtime.brain import database, schema
 from runtime.brain.services import Services
 from runtime.brain.tables import Cluster, ClusterAgent
@@ -30,7 +31,8 @@ async def services(database_url: str, redis_url: str) -> AsyncIterator[Services]
     engine = database.engine(database_url, concurrency=8)
     redis = Redis.from_url(redis_url, retry=Retry(NoBackoff(), 0))
     await schema.create_in_empty(engine, clock=lambda: NOW)
-    yield Services(engine, redis, clock=lambda: NOW)
+    async with TaskQueue(redis_url) as queue:
+        yield Services(engine, redis, clock=lambda: NOW, queue=queue)
     await redis.aclose()
     await engine.dispose()
 
@@ -61,6 +63,18 @@ class World:
     async def get_agent(self, row_id: str) -> ClusterAgent:
         async with AsyncSession(self._engine) as session:
             return await session.get_one(ClusterAgent, row_id)
+
+    async def agents(self, cluster_id: str = "c", role: str = "worker") -> list[ClusterAgent]:
+        """Return a cluster's agents of a role, those that stopped among them, by their ids."""
+        async with AsyncSession(self._engine) as session:
+            chosen = select(ClusterAgent).where(
+                ClusterAgent.cluster_id == cluster_id, ClusterAgent.role == role
+            )
+            return list(await session.scalars(chosen.order_by(ClusterAgent.id)))
+
+    async def statuses(self, cluster_id: str = "c", role: str = "worker") -> dict[str, str]:
+        """Return the status of each of a cluster's agents of a role."""
+        return {agent.id: agent.status for agent in await self.agents(cluster_id, role)}
 
     async def count(self, cluster_id: str = "c") -> int:
         """Return the number of a cluster's agents."""

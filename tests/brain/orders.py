@@ -1,4 +1,4 @@
-"""What the tests of `spawn_agent` share: payloads, teams, and the words of a reject."""
+"""What the tests of BRAiN's handlers share: payloads, teams, and the words of a reject."""
 
 from collections.abc import Awaitable
 from typing import Any
@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from actors import Reject
-from runtime.brain.payloads import AgentDef, SpawnAgent
+from runtime.brain.payloads import AgentDef, DelegatedTask, DelegateTask, ScaleCluster, SpawnAgent
 from tests.brain.conftest import World
 
 
@@ -28,3 +28,22 @@ async def team(world: World, **cluster: Any) -> None:
     """Insert a cluster with the supervisor `boss`."""
     await world.cluster(**cluster)
     await world.agent("boss", "supervisor")
+
+
+def scale(target: int, cluster_id: str = "c") -> ScaleCluster:
+    """Return the payload of a `scale_cluster`, for cluster `c` unless said otherwise."""
+    return ScaleCluster(cluster_id, target)
+
+
+def delegation(
+    message: str = "hi",
+    *,
+    role: str | None = None,
+    supervisor_id: str | None = None,
+    cluster_id: str = "c",
+    **task: Any,
+) -> DelegateTask:
+    """Return the payload of a `delegate_task`, for cluster `c` unless said otherwise."""
+    return DelegateTask(
+        cluster_id, DelegatedTask({"message": message}, **task), role, supervisor_id
+    )

@@ -1,15 +1,16 @@
 """The database's URL, the engine's settings, and transactions that are tried again."""
 
 import asyncio
+import os
+import signal
 import socket
 
 import pytest
 from sqlalchemy import text
-from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession
 
 from runtime.brain import database
-from runtime.brain.errors import DatabaseUnreachableError, DatabaseUrlError
+from runtime.brain.errors import DatabaseRefusedError, DatabaseUnreachableError, DatabaseUrlError
 from runtime.brain.services import Services
 from tests.brain.conftest import World
 from tests.servers import Postgres
@@ -130,6 +131,42 @@ async def test_a_pooled_connection_survives_a_restart(
     assert one == 1
 
 
+async def test_a_connection_lost_in_the_middle_is_replaced(
+    postgres_server: Postgres, services: Services, world: World
+) -> None:
+    """A transaction whose server is killed and restarted in its middle runs again and commits."""
+    await world.cluster()
+    runs = 0
+
+    async def work(session: AsyncSession) -> None:
+        nonlocal runs
+        runs += 1
+        add = text("UPDATE clusters SET tasks_completed = tasks_completed + 1 WHERE id = 'c'")
+        await session.execute(add)
+        if runs == 1:
+            await asyncio.to_thread(postgres_server.restart)
+
+    await database.transaction(services.engine, work)
+    assert runs == 2
+    assert (await world.get_cluster()).tasks_completed == 1
+
+
+async def test_a_connection_lost_each_time_is_told_in_words(
+    postgres_server: Postgres, services: Services
+) -> None:
+    """A backend that dies in every attempt is told as a database that can't be used."""
+
+    async def work(session: AsyncSession) -> None:
+        backend = await session.scalar(text("SELECT pg_backend_pid()"))
+        os.kill(backend, signal.SIGTERM)
+        await session.execute(text("SELECT pg_sleep(30)"))
+
+    with pytest.raises(DatabaseUnreachableError) as caught:
+        await database.transaction(services.engine, work)
+    assert caught.value.address.startswith(f"127.0.0.1:{postgres_server.port}/")
+    assert "terminating connection" in caught.value.problem
+
+
 async def test_a_deadlock_is_resolved(services: Services, world: World) -> None:
     """Two transactions that lock two rows crosswise both commit: the victim runs again."""
     await world.cluster("a")
@@ -163,8 +200,10 @@ async def attempts_until_raised(engine: AsyncEngine, state: str) -> int:
         raising = f"DO $$ BEGIN RAISE EXCEPTION 'no' USING ERRCODE = '{state}'; END $$"
         await session.execute(text(raising))
 
-    with pytest.raises(DBAPIError):
+    with pytest.raises(DatabaseRefusedError) as caught:
         await database.transaction(engine, work)
+    assert f"refused: no (SQLSTATE {state})." in str(caught.value)
+    assert "SELECT" not in str(caught.value)
     return attempts
 
 

@@ -23,9 +23,15 @@ async def test_the_handlers_serve_both_queues(services: Services) -> None:
     """Chats are missions; all else is done on clusters."""
     handlers = brain_handlers(services)
     served = {task_type: handler.queue for task_type, handler in handlers.items()}
-    assert served["agent.chat"] == "brain:mission_tasks"
-    for task_type in ("spawn_agent", "health_check", "collect_metrics"):
-        assert served[task_type] == "brain:cluster_tasks"
+    assert served.pop("agent.chat") == "brain:mission_tasks"
+    assert set(served.values()) == {"brain:cluster_tasks"}
+    assert set(served) == {
+        "spawn_agent",
+        "scale_cluster",
+        "delegate_task",
+        "health_check",
+        "collect_metrics",
+    }
     assert handlers.queues == ("brain:cluster_tasks", "brain:mission_tasks")
 
 
@@ -36,6 +42,15 @@ async def test_the_contracts_payload_spawns_an_agent(services: Services) -> None
     answer = await run(services, "spawn_agent", payload)
     assert answer["name"] == "Content Creator"
     assert await run(services, "spawn_agent", payload) == answer
+
+
+async def test_a_fresh_demo_cluster_can_be_scaled(services: Services) -> None:
+    """The demo cluster says what its workers are like, and they can be given missions."""
+    answer = await run(services, "scale_cluster", {"cluster_id": "demo", "target_workers": 3})
+    assert answer["after"] == 3
+    task = {"payload": {"message": "hi"}, "required_capabilities": ["demo"]}
+    answer = await run(services, "delegate_task", {"cluster_id": "demo", "task": task})
+    assert answer["agent"]["name"] == "Demo worker"
 
 
 async def test_a_fresh_demo_cluster_can_be_checked(services: Services) -> None:

@@ -14,12 +14,14 @@ from redis.backoff import NoBackoff
 from sqlalchemy import text
 
 from actors import Reject
+from runtime.brain.delegate_task import delegate_task
 from runtime.brain.health_check import health_check
 from runtime.brain.memory import Memory
 from runtime.brain.payloads import HealthCheck
 from runtime.brain.services import Services
 from runtime.redis import keys
 from tests.brain.conftest import World
+from tests.brain.orders import delegation, team
 from tests.brain.talks import reaching
 from tests.brain.test_pool_figures import task
 from tests.ollama import ollama_stand_in
@@ -223,3 +225,18 @@ async def test_a_task_that_waits_too_long_is_a_finding(services: Services, world
         "The next task of brain:mission_tasks has waited 6 min; 2 wait there."
     ]
     assert answer["health_score"] == 0.9
+
+
+async def test_an_agent_of_an_ended_mission_is_freed(services: Services, world: World) -> None:
+    """What no worker heard of is mended before the agents are judged, and reported."""
+    await team(world)
+    await world.agent("w")
+    delegated = await delegate_task(delegation(), "t", services)
+    mission = delegated["mission"]["task_id"]
+    await services.redis.set(keys.result(mission), b'{"success":true,"duration_ms":5}')
+    answer = await health_check(HealthCheck("c"), services)
+    assert answer["findings"][0] == (
+        f"Agent w was still busy with mission {mission}, which has ended; it is freed."
+    )
+    assert (answer["healthy"], answer["agents"]["busy"]) == (False, 0)
+    assert (await world.get_agent("w")).status == "idle"

@@ -7,9 +7,18 @@ import pytest
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from runtime.brain import database, schema
+from runtime.brain import database, missions, schema
+from runtime.brain.delegate_task import delegate_task
 from runtime.brain.errors import SchemaError
-from runtime.brain.payloads import AgentDef, SpawnAgent
+from runtime.brain.missions import Ending
+from runtime.brain.payloads import (
+    AgentDef,
+    DelegatedTask,
+    DelegateTask,
+    ScaleCluster,
+    SpawnAgent,
+)
+from runtime.brain.scale_cluster import scale_cluster
 from runtime.brain.services import Services
 from runtime.brain.spawn_agent import spawn_agent
 from runtime.brain.tables import AgentRole, AgentStatus, ClusterStatus, ClusterType
@@ -159,6 +168,7 @@ async def test_native_enumerations_and_jsonb_without_defaults_serve_too(
     for column in ("capabilities", "skills", "config"):
         alter = f"ALTER TABLE cluster_agents ALTER {column}"
         await run(engine, f"{alter} DROP DEFAULT", f"{alter} TYPE jsonb", f"{alter} SET NOT NULL")
+    await run(engine, "ALTER TABLE clusters ALTER config DROP DEFAULT, ALTER config TYPE jsonb")
     for column in ("health_score", "tasks_completed", "tasks_failed", "avg_task_duration"):
         await run(engine, f"ALTER TABLE cluster_agents ALTER {column} DROP DEFAULT")
     await schema.check(engine)
@@ -168,3 +178,15 @@ async def test_native_enumerations_and_jsonb_without_defaults_serve_too(
     answer = await spawn_agent(wanted, "t", services)
     assert answer["current_workers"] == 1
     assert await spawn_agent(wanted, "t", services) == answer
+    assert (await scale_cluster(ScaleCluster("demo", 2), "s", services))["after"] == 2
+    task = DelegatedTask({}, required_capabilities=["a"])
+    given = await delegate_task(DelegateTask("demo", task), "d", services)
+    assert given["agent"]["id"] == answer["id"]
+    assert (await scale_cluster(ScaleCluster("demo", 0), "z", services))["stopping"] == [
+        answer["id"]
+    ]
+    done = Ending(success=True, seconds=1.0)
+    assert await missions.free(services, answer["id"], given["mission"]["task_id"], done)
+    assert await missions.mend(services) == []
+    stopped = "SELECT count(*) FROM cluster_agents WHERE status = 'stopped'"
+    assert await value(engine, stopped) == 2

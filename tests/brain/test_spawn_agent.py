@@ -94,14 +94,18 @@ async def test_a_scaling_down_cluster_takes_leads_but_no_workers(
     assert why == "Cluster 'c' is scaling_down and takes no worker; wait until it is active."
 
 
-@pytest.mark.parametrize("role", ["supervisor", "lead", "specialist", "worker"])
 @pytest.mark.parametrize(
-    ("status", "advice"),
+    ("role", "status", "advice"),
     [
-        ("hibernated", "scale_cluster"),
-        ("destroying", "another cluster"),
-        ("destroyed", "another cluster"),
-        ("paused", "until it is active"),
+        (role, status, advice)
+        for role in ("supervisor", "lead", "specialist", "worker")
+        for status, advice in (
+            ("hibernated", "scale_cluster"),
+            ("destroying", "another cluster"),
+            ("destroyed", "another cluster"),
+            ("paused", "until it is active"),
+        )
+        if (role, status) != ("supervisor", "hibernated")
     ],
 )
 async def test_a_cluster_that_sleeps_or_ends_takes_nobody(
@@ -113,6 +117,18 @@ async def test_a_cluster_that_sleeps_or_ends_takes_nobody(
     assert f"Cluster 'c' is {status} and takes no {role}" in why
     assert advice in why
     assert await world.count() == 0
+
+
+async def test_a_hibernated_cluster_takes_a_supervisor_if_it_has_none(
+    services: Services, world: World
+) -> None:
+    """Without one it couldn't be woken; it goes on sleeping, and has one at most."""
+    await world.cluster(status="hibernated")
+    await spawn_agent(order("supervisor"), "t1", services)
+    assert (await world.get_cluster()).status == "hibernated"
+    assert "already has a supervisor" in await refusal(
+        spawn_agent(order("supervisor"), "t2", services)
+    )
 
 
 async def test_an_unknown_cluster_is_refused(services: Services) -> None:
@@ -216,6 +232,7 @@ async def test_whom_an_agent_may_not_report_to(services: Services, world: World)
         (order(config={"a": "x" * 70_000}), "agent_def.config is 70009 characters of JSON"),
         (order(config={"name": "Other"}), "agent_def.config holds 'name'"),
         (order(config={"spawn": 1}), "agent_def.config holds 'spawn'"),
+        (order(config={"_pool": {}}), "agent_def.config holds '_pool'"),
     ],
     ids=lambda value: value[:40] if isinstance(value, str) else "",
 )

@@ -1,5 +1,6 @@
 """Wrong use and wrong configuration: one sentence, exit code 2, no traceback."""
 
+import asyncio
 import socketserver
 import threading
 from collections.abc import Iterator
@@ -8,8 +9,9 @@ from pathlib import Path
 
 import pytest
 
+from runtime.brain import database, schema
 from tests.cli.commands import SAMPLE, run
-from tests.servers import free_port, make_valkey
+from tests.servers import Postgres, free_port, make_valkey
 
 _OWN = ("--handlers", f"{SAMPLE}:handlers", "--burst")
 _SOMEWHERE = "redis://127.0.0.1:1"
@@ -191,6 +193,26 @@ def test_a_database_without_the_tables(tmp_path: Path, redis_url: str, database_
     said = refused(tmp_path, "--burst", REDIS_URL=redis_url, DATABASE_URL=database_url)
     assert "BRAiN's database: table" in said
     assert "run the migrations" in said
+
+
+def test_a_database_that_lacks_a_column(
+    tmp_path: Path, redis_url: str, postgres_server: Postgres, database_url: str
+) -> None:
+    """A worker of a database that lacks one column ends with one sentence that names it."""
+
+    async def make() -> None:
+        engine = database.engine(database_url, concurrency=1)
+        await schema.create_in_empty(engine)
+        await engine.dispose()
+
+    asyncio.run(make())
+    change = "ALTER TABLE cluster_agents DROP COLUMN avg_task_duration"
+    postgres_server.execute(change, database_url.rpartition("/")[2])
+    said = refused(tmp_path, "--burst", REDIS_URL=redis_url, DATABASE_URL=database_url)
+    assert said == (
+        "BRAiN's database: column cluster_agents.avg_task_duration is missing; "
+        "run the migrations of BRAiN's backend on the database of DATABASE_URL."
+    )
 
 
 def test_a_database_that_stays_out_of_reach(tmp_path: Path, redis_url: str) -> None:
