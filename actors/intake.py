@@ -111,7 +111,7 @@ class Intake:
                 self._ledger.add(queue, raw)
                 self._channels.outcomes.send_nowait(Cancelled(_delivery_of(decoded)))
                 continue
-            if isinstance(decoded, Delivery) and is_suspect(decoded.task):
+            if isinstance(decoded, Delivery) and decoded.task.deaths and is_suspect(decoded.task):
                 self._quiet = True
                 if len(self._ledger):
                     aside.append(raw)
@@ -143,8 +143,10 @@ class Intake:
             return Rejected(undecodable, None, Reason.MALFORMED, str(error))
         delivery = Delivery(task, raw, queue, self._number, now)
         most = self._settings.max_task_bytes
-        # A task may not become too large by what we write into it ourselves.
-        if len(raw) > most + (_OUR_SHARE if task.errors or task.deaths or task.saved else 0):
+        if len(raw) > most and (
+            # A task may not become too large by what we write into it ourselves.
+            len(raw) > most + _OUR_SHARE or not (task.errors or task.deaths or task.saved)
+        ):
             why = f"the body has {len(raw)} bytes, the most is {most}"
             return Rejected(delivery, None, Reason.TOO_LARGE, why)
         return delivery

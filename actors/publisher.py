@@ -20,7 +20,6 @@ from messages import (
     Cancelled,
     Failed,
     Outcome,
-    Postponed,
     Reason,
     Rejected,
     Released,
@@ -135,12 +134,22 @@ class Publisher:
         else:
             self._refusals.clear(queue)
         now = anyio.current_time()
+        state, succeeded, seconds = self._state, 0, 0.0
         for ending, answer in zip(endings, answers, strict=True):
+            outcome = ending[0]
             if answer is Settled.FAILED:
                 self._refused.append(ending)
+            elif answer is Settled.DONE and isinstance(outcome, Succeeded):
+                # Nearly all are such: they are counted together.
+                self._ledger.discard(queue, outcome.delivery.raw)
+                succeeded += 1
+                seconds += outcome.run.duration
             else:
-                self._account(ending[0], answer, now)
-        self._state.turned()
+                self._account(outcome, answer, now)
+        if succeeded:
+            state.processed += succeeded
+            state.recent.note(queue, now, tasks=succeeded, ran=succeeded, seconds=seconds)
+        state.turned()
 
     def _account(self, outcome: Outcome, answer: Settled, now: float) -> None:
         delivery = outcome.delivery
@@ -153,19 +162,17 @@ class Publisher:
         if answer is Settled.CANCELLED or isinstance(outcome, Cancelled):
             state.cancelled += 1
             return
-        if isinstance(outcome, Retried | Postponed):
-            state.retried += isinstance(outcome, Retried)
-            return
-        state.processed += 1
-        failed = isinstance(outcome, Failed | Rejected)
-        run = None if isinstance(outcome, Released) else outcome.run
-        took = None if run is None else run.duration
-        state.recent.note(delivery.queue, took, now, failed=failed)
         if isinstance(outcome, Failed | Rejected):
+            state.processed += 1
             state.failed += 1
             state.rejected += 1
+            run = outcome.run
+            ran, seconds = (0, 0.0) if run is None else (1, run.duration)
+            state.recent.note(delivery.queue, now, failed=1, ran=ran, seconds=seconds)
             reason = Reason.ATTEMPTS_EXHAUSTED if isinstance(outcome, Failed) else outcome.reason
             logger.warning("Dead letter ({}): {}", reason.value, outcome.error)
+        elif isinstance(outcome, Retried):
+            state.retried += 1
 
     async def _release(self) -> None:
         by_queue: defaultdict[str, list[bytes]] = defaultdict(list)

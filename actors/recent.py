@@ -41,14 +41,25 @@ class Recent:
     def __repr__(self) -> str:
         return f"Recent({len(self._slices)} slices)"
 
-    def note(self, queue: str, took: float | None, now: float, *, failed: bool) -> None:
-        """Note an answer.
+    def note(  # noqa: PLR0913 - what is counted, by keyword
+        self,
+        queue: str,
+        now: float,
+        *,
+        tasks: int = 1,
+        failed: int = 0,
+        ran: int = 0,
+        seconds: float = 0.0,
+    ) -> None:
+        """Note answers.
 
         Args:
-            queue: where the task came from.
-            took: seconds that its handler ran; None if none did.
+            queue: where the tasks came from.
             now: the time.
-            failed: whether the task failed.
+            tasks: how many were answered.
+            failed: how many of them failed.
+            ran: how many of them had a handler that ran.
+            seconds: that these handlers ran in all.
         """
         number = int(now / _SLICE)
         slices = self._slices
@@ -58,11 +69,10 @@ class Recent:
         count = counts.get(queue)
         if count is None:
             count = counts[queue] = _Count()
-        count.tasks += 1
+        count.tasks += tasks
         count.failed += failed
-        if took is not None:
-            count.ran += 1
-            count.seconds += took
+        count.ran += ran
+        count.seconds += seconds
 
     def answered(self, now: float) -> dict[str, Answered]:
         """Return what was answered in the last minute, by queue."""

@@ -11,10 +11,10 @@ from messages import Answered
 def test_answers_are_added_up_by_queue() -> None:
     """Failures, runs and run times are counted apart for each queue."""
     recent = Recent()
-    recent.note("a", 0.5, 10.0, failed=False)
-    recent.note("a", 1.5, 11.0, failed=True)
-    recent.note("a", None, 12.0, failed=True)
-    recent.note("b", 0.25, 12.0, failed=False)
+    recent.note("a", 10.0, ran=1, seconds=0.5)
+    recent.note("a", 11.0, failed=1, ran=1, seconds=1.5)
+    recent.note("a", 12.0, failed=1)
+    recent.note("b", 12.0, ran=1, seconds=0.25)
     assert recent.answered(12.0) == {"a": Answered(3, 2, 2, 2.0), "b": Answered(1, 0, 1, 0.25)}
 
 
@@ -28,7 +28,7 @@ def test_a_minute_is_looked_back_on(times: list[float], later: float) -> None:
     """What is younger than 55 s counts, what is older than 60 s doesn't."""
     recent = Recent()
     for time in times:
-        recent.note("q", 0.0, time, failed=False)
+        recent.note("q", time)
     now = (times[-1] if times else 0.0) + later
     found = recent.answered(now).get("q", Answered()).tasks
     young = sum(now - time < 55 for time in times)
@@ -39,6 +39,6 @@ def test_its_size_is_bounded() -> None:
     """However long a worker runs, no more than a minute is kept."""
     recent = Recent()
     for second in range(10_000):
-        recent.note("q", 0.0, float(second), failed=False)
+        recent.note("q", float(second))
     assert repr(recent) == "Recent(12 slices)"
     assert recent.answered(9_999.0)["q"].tasks == pytest.approx(60, abs=5)
