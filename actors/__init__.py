@@ -20,6 +20,7 @@ Knows no server, no environment and no command line; runs on asyncio and on trio
 | `lease_keeper`, `heartbeat` | after a lapse; signs of life |
 | `drain`, `stop_request` | the end, in order; until when |
 | `handlers`, `payloads`, `context`, `control` | what writers of handlers use |
+| `handler`, `signatures` | a handler; what its function says of itself |
 | `notes` | what a run notes of itself: progress, and the state that it saves |
 | `broker` | `Broker` and `Session`: what the actors need of a server |
 | `state`, `ledger`, `settings`, `surroundings` | what the actors share and go by |
@@ -47,7 +48,8 @@ from actors.broker import (
 from actors.context import Context
 from actors.control import Backoff, Reject, Retry
 from actors.death_watch import Timing
-from actors.handlers import Handler, HandlerError, Handlers
+from actors.handler import Handler, HandlerError
+from actors.handlers import Handlers
 from actors.notes import StateTooLargeError, TaskLostError
 from actors.settings import WorkerSettings
 from actors.state import RunningTask, Statistics

@@ -18,7 +18,7 @@ from actors.broker import Session
 from actors.context import Context
 from actors.control import Reject, Retry
 from actors.failures import Failure, failure_of, shortened_traceback
-from actors.handlers import Handler
+from actors.handler import Handler
 from actors.ledger import Ledger
 from actors.notes import Loop, RunNotes
 from actors.payloads import InvalidPayloadError, UnknownKeys

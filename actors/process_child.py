@@ -29,7 +29,8 @@ import msgspec
 from actors.context import Context
 from actors.control import Reject, Retry
 from actors.failures import failure_of, shortened_traceback
-from actors.handlers import Handler, Handlers
+from actors.handler import Handler
+from actors.handlers import Handlers
 from actors.notes import Notes
 from actors.process_logs import print_lines, send_lines
 from actors.process_notes import ProcessNotes, ProgressSender

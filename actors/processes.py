@@ -23,7 +23,7 @@ from msgspec import Raw
 from actors.broker import BrokerError
 from actors.context import Context
 from actors.control import Reject, Retry
-from actors.handlers import Handler
+from actors.handler import Handler
 from actors.notes import Notes, TaskLostError
 from actors.process_logs import write_line
 from actors.process_wire import (

@@ -5,7 +5,7 @@ from typing import Final
 from attrs import frozen
 
 from actors.control import Backoff, Retry
-from actors.handlers import Handler
+from actors.handler import Handler
 from messages import Task
 
 _DEFAULT: Final = Backoff()

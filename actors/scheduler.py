@@ -15,7 +15,8 @@ from loguru import logger
 
 from actors.broker import BrokerError, Recurring, RefusedError, Session
 from actors.due_times import Firing, decide
-from actors.handlers import Handler, HandlerError, Handlers
+from actors.handler import Handler, HandlerError
+from actors.handlers import Handlers
 from actors.recurrences import Recurrence
 from actors.refusals import Refusals
 from actors.stop_request import StopRequest

@@ -27,7 +27,7 @@ from actors.drain import Drain, Ends
 from actors.execution import Tools
 from actors.executor import Executor
 from actors.fetcher import Fetcher
-from actors.handlers import Handler
+from actors.handler import Handler
 from actors.heartbeat import HeartbeatSender
 from actors.intake import Channels, Intake
 from actors.janitor import Janitor

@@ -13,7 +13,7 @@ from loguru import logger
 
 from actors.broker import Broker, Member, Session
 from actors.death_watch import Timing
-from actors.handlers import Handler
+from actors.handler import Handler
 from actors.ledger import Ledger
 from actors.scheduler import recurring_on
 from actors.settings import WorkerSettings

@@ -3,6 +3,7 @@
 | where | what |
 |---|---|
 | `task_queue` | `TaskQueue`, the producer's side |
+| `lazy_session` | connecting at the first use |
 | `producer_session` | what an open `TaskQueue` holds: connections, and who waits |
 | `whereabouts`, `task_state` | where a task is; the classes that say so |
 | `heartbeats` | what living workers say of themselves, and so which queues there are |

@@ -17,7 +17,7 @@ from runtime.errors import (
     ServerUnreachableError,
 )
 from runtime.outgoing import Entry, batches
-from runtime.redis import scripts
+from runtime.redis import producer_scripts, scripts
 from runtime.redis.address import parse_url
 from runtime.redis.backoff import ReconnectBackoff
 from runtime.redis.connection import dialer
@@ -119,7 +119,7 @@ class Session:
         """
         async with self.links.borrow() as link:
             with self._naming(f"delay a task of {queue}", queue, (entry.task_id,), ()):
-                await scripts.delay(
+                await producer_scripts.delay(
                     partial(self.links.exchange, link), queue, entry.body, after, at
                 )
 
@@ -148,12 +148,12 @@ class Session:
         async with self.links.borrow() as link:
             with self._naming(f"queue a task on {queue}", queue, (entry.task_id,), ()):
                 call = partial(self.links.exchange, link)
-                return await scripts.push_unique(
+                return await producer_scripts.push_unique(
                     call, queue, entry.task_id, entry.body, unique_for, after, at
                 )
 
     async def requeue(self, queue: str, items: Sequence[tuple[str, bytes, str | None]]) -> int:
-        """Send dead letters again; see `runtime.redis.scripts.requeue`.
+        """Send dead letters again; see `runtime.redis.producer_scripts.requeue`.
 
         Raises:
             ServerUnreachableError: no connection; nothing was sent.
@@ -163,7 +163,8 @@ class Session:
         task_ids = tuple(task_id or entry for entry, _, task_id in items)
         async with self.links.borrow() as link:
             with self._naming(f"queue dead letters of {queue}", queue, task_ids, ()):
-                return await scripts.requeue(partial(self.links.exchange, link), queue, items)
+                call = partial(self.links.exchange, link)
+                return await producer_scripts.requeue(call, queue, items)
 
     async def _push_batch(
         self, link: Link, queue: str, batch: list[Entry], queued: tuple[str, ...]

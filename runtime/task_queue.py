@@ -1,20 +1,17 @@
 """The producer's side: pushing tasks and awaiting their results."""
 
 import asyncio
-import os
-import random
-import uuid
-from collections.abc import Callable, Iterable, Mapping
-from datetime import UTC, datetime
-from types import TracebackType
-from typing import Any, Final, Self
+from collections.abc import Iterable, Mapping
+from datetime import datetime
+from functools import partial
+from typing import Any, Final
 
 import msgspec
-from attrs import frozen
 
 from messages import cancelled_result, encode_result
 from runtime.errors import ResultTimeoutError, UnreadableResultError
 from runtime.heartbeats import queue_names
+from runtime.lazy_session import SOURCES, LazySession, Sources
 from runtime.outgoing import (
     MAX_TASK_BYTES,
     NO_TERMS,
@@ -26,9 +23,7 @@ from runtime.outgoing import (
     check_unique,
     make_entry,
 )
-from runtime.producer_session import Session, open_session
-from runtime.redis import keys, scripts
-from runtime.redis.address import safe_url
+from runtime.redis import keys, producer_scripts
 from runtime.task_state import TaskState
 from runtime.whereabouts import find_task
 
@@ -36,22 +31,7 @@ from runtime.whereabouts import find_task
 _ENCODED_AT_ONCE: Final = 1_000
 
 
-@frozen
-class Sources:
-    """Where time, ids and chance come from.
-
-    Attributes:
-        now: the time, UTC.
-        new_id: a fresh id for a task.
-        draw: a random number from 0 up to 1.
-    """
-
-    now: Callable[[], datetime] = lambda: datetime.now(UTC)
-    new_id: Callable[[], str] = lambda: str(uuid.uuid4())
-    draw: Callable[[], float] = random.random
-
-
-class TaskQueue:
+class TaskQueue(LazySession):
     """Pushes tasks on BRAiN's queues and awaits their results, on asyncio.
 
     It connects by itself at the first call, may be used by any number of tasks of one event loop
@@ -77,52 +57,14 @@ class TaskQueue:
         queue: str = keys.CLUSTER_QUEUE,
         max_task_bytes: int = MAX_TASK_BYTES,
         timeout: float = 5.0,
-        sources: Sources = Sources(),
+        sources: Sources = SOURCES,
     ) -> None:
-        self._url = url
+        super().__init__(url, timeout=timeout, sources=sources)
         self._queue = queue
         self._max_task_bytes = max_task_bytes
-        self._timeout = timeout
-        self._sources = sources
-        self._connecting = asyncio.Lock()
-        self._session: Session | None = None
 
     def __repr__(self) -> str:
-        where = self._session.address if self._session else safe_url(self._url or "REDIS_URL")
-        return f"TaskQueue({where}, queue={self._queue}, connected={self._session is not None})"
-
-    async def __aenter__(self) -> Self:
-        await self.connect()
-        return self
-
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        await self.close()
-
-    async def connect(self) -> None:
-        """Connect and log in, unless that is done.
-
-        Cancelled, it leaves no connection behind.
-
-        Raises:
-            ConfigurationError: REDIS_URL is wrong, or missing.
-            ServerUnreachableError: the server isn't there, or doesn't let us in.
-        """
-        await self._open()
-
-    async def close(self) -> None:
-        """Close all connections; whoever awaits a result gets a `QueueClosedError`.
-
-        Does nothing when there is nothing to close. Cancelled, it leaves the rest of the closing
-        to the event loop.
-        """
-        session, self._session = self._session, None
-        if session is not None:
-            await session.aclose()
+        return f"TaskQueue({self._where()}, queue={self._queue}, connected={self.connected})"
 
     async def push_task(  # noqa: PLR0913 - what may be said of a task, by keyword
         self,
@@ -309,7 +251,8 @@ class TaskQueue:
         answer = encode_result(cancelled_result(task_id, self._sources.now()))
         session = await self._open()
         outcome = await session.run(
-            f"cancel task {task_id}", lambda call: scripts.cancel(call, task_id, answer)
+            f"cancel task {task_id}",
+            partial(producer_scripts.cancel, task_id=task_id, answer=answer),
         )
         return outcome != 0
 
@@ -336,16 +279,9 @@ class TaskQueue:
     async def _pause(self, queue: str, *, on: bool) -> bool:
         name, session = self._named(queue), await self._open()
         verb = "pause" if on else "resume"
-        return await session.run(f"{verb} {name}", lambda call: scripts.pause(call, name, on=on))
-
-    async def _open(self) -> Session:
-        if self._session is not None:
-            return self._session
-        async with self._connecting:
-            if self._session is None:
-                url = self._url or os.environ.get("REDIS_URL")
-                self._session = await open_session(url, self._timeout, self._sources.draw)
-            return self._session
+        return await session.run(
+            f"{verb} {name}", lambda call: producer_scripts.pause(call, name, on=on)
+        )
 
     def _named(self, queue: str | None) -> str:
         name = self._queue if queue is None else queue

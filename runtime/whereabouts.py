@@ -19,7 +19,7 @@ from messages import MessageError, Task, decode_task
 from messages.result import CANCELLED
 from runtime.producer_session import Session
 from runtime.progress import read_progress
-from runtime.redis import keys, scripts
+from runtime.redis import keys, producer_scripts
 from runtime.task_state import (
     TaskAnswered,
     TaskCancelled,
@@ -138,7 +138,11 @@ class _Search:
         start = "+"
         while True:
             search = partial(
-                scripts.find_dead, queue=queue, task_id=self._id, start=start, count=_AT_ONCE
+                producer_scripts.find_dead,
+                queue=queue,
+                task_id=self._id,
+                start=start,
+                count=_AT_ONCE,
             )
             last, *found = await self._session.run(f"read {keys.dead(queue)}", search)
             if found:
@@ -153,7 +157,7 @@ class _Search:
         last = -1
         while True:
             search = partial(
-                scripts.find,
+                producer_scripts.find,
                 key=key,
                 kind=kind,
                 text=self._text,

@@ -27,9 +27,9 @@ from runtime.errors import (
     ServerUnreachableError,
     UnreadableResultError,
 )
+from runtime.lazy_session import Sources
 from runtime.outgoing import Entry, batches
 from runtime.redis import keys
-from runtime.task_queue import Sources
 from tests.relay import Relay, relay
 from tests.servers import Valkey, eventually_async, free_port, make_valkey
 

@@ -14,7 +14,8 @@ worker that runs them, on virtual time:
 
 | module | what is there |
 |---|---|
-| `store` | `MemoryStore`: queues, inflight lists, leases, answers; one method for each Lua script |
+| `store` | `MemoryStore`: queues, inflight lists, leases, answers; a method for each Lua script |
+| `queue_state` | what it keeps beside one queue |
 | `recurring` | how far recurring tasks have been fired |
 | `notes` | `NotesStore`: what runs note of themselves: saved states and progress |
 | `waiting` | who waits for a task or an answer, served in the order of arrival |

@@ -5,13 +5,10 @@ in, in seconds of whatever clock the caller goes by. The scripts in `runtime/red
 invariant each step keeps; the side-by-side state machine in `tests/brokers` holds both together.
 """
 
-from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from math import inf
 from typing import Final
-
-from attrs import field, frozen
 
 from actors import (
     Delay,
@@ -27,11 +24,10 @@ from actors import (
 )
 from actors.settings import MAX_BATCH_BYTES
 from actors.surroundings import utc_now
-from messages import DeadLetter
 from runtime.memory.expiring import Expiring
 from runtime.memory.expiring import alive as _alive
 from runtime.memory.notes import NotesStore
-from runtime.memory.recurring import RecurringTasks
+from runtime.memory.queue_state import Batch, QueueState
 from runtime.redis import keys
 
 RESULT_EXPIRES: Final = 3600.0
@@ -46,61 +42,6 @@ DEAD_LETTERS_KEPT: Final = 100_000
 
 LEAD: Final = 1.0
 """Seconds for which a holder leads in looking at the delayed tasks."""
-
-
-@frozen(eq=False)
-class Batch:
-    """What is remembered of a holder's last batch of settlements.
-
-    Attributes:
-        number: grows with each batch.
-        statuses: what was answered.
-        until: when it is forgotten.
-    """
-
-    number: int
-    statuses: tuple[Settled, ...]
-    until: float
-
-
-@frozen(eq=False)
-class QueueState:
-    """All that lies beside one queue.
-
-    Attributes:
-        waiting: the queue itself, the head first.
-        inflight: holder → what it holds, oldest first; no empty lists.
-        leases: holder → `<pulse> <slots>`.
-        holders: holder → when it last renewed.
-        settled: holder → its last batch.
-        dead: dead letters, oldest first.
-        delayed: body → when it is due, in seconds of the store's clock.
-        pushed: ids of tasks that were pushed not long ago and are to be unique.
-        trimmed: how many dead letters made room for newer ones, as the only item.
-        paused: since when nothing is taken, in seconds of the store's clock, as at most one item.
-        promoter: who looks at the delayed tasks, as the value of at most one entry.
-        recurring: name of a recurring task → how far it was fired.
-    """
-
-    waiting: deque[bytes] = field(factory=deque)
-    inflight: dict[str, list[bytes]] = field(factory=dict)
-    leases: dict[str, str] = field(factory=dict)
-    holders: dict[str, float] = field(factory=dict)
-    settled: dict[str, Batch] = field(factory=dict)
-    dead: list[DeadLetter] = field(factory=list)
-    delayed: dict[bytes, float] = field(factory=dict)
-    promoter: dict[str, Expiring] = field(factory=dict)
-    pushed: dict[str, Expiring] = field(factory=dict)
-    trimmed: list[int] = field(factory=lambda: [0])
-    paused: list[float] = field(factory=list)
-    recurring: RecurringTasks = field(factory=RecurringTasks)
-
-    def put_inflight(self, holder: str, raws: list[bytes]) -> None:
-        """Set what a holder holds; an empty list is none, as on a server."""
-        if raws:
-            self.inflight[holder] = raws
-        else:
-            self.inflight.pop(holder, None)
 
 
 class MemoryStore:

@@ -6,7 +6,8 @@ from datetime import timedelta
 import msgspec
 
 from messages import MessageError, Task, decode_progress, decode_task
-from runtime.memory.store import MemoryStore, QueueState
+from runtime.memory.queue_state import QueueState
+from runtime.memory.store import MemoryStore
 from runtime.task_state import (
     TaskAnswered,
     TaskCancelled,

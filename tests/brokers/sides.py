@@ -13,7 +13,7 @@ from redis.exceptions import NoScriptError, ResponseError
 from actors import LeaseLapsedError, Look, Orders, Recovery, RefusedError, Settled, Settlement
 from runtime.memory import MemoryStore
 from runtime.memory.recurring import Fired
-from runtime.redis import keys, scripts
+from runtime.redis import keys, producer_scripts, scripts
 from tests.brokers.wire import Wire
 from tests.servers import Valkey
 
@@ -109,10 +109,10 @@ class RealSide:
         return drive(scripts.orders(self.call, queues, task_ids))
 
     def cancel(self, task_id: str, answer: bytes) -> int:
-        return drive(scripts.cancel(self.call, task_id, answer))
+        return drive(producer_scripts.cancel(self.call, task_id, answer))
 
     def pause(self, queue: str, on: bool) -> bool:  # noqa: FBT001 - called by name
-        return drive(scripts.pause(self.call, queue, on=on))
+        return drive(producer_scripts.pause(self.call, queue, on=on))
 
     def settle(
         self, queue: str, holder: str, number: int, batch: Sequence[Settlement]

@@ -53,7 +53,8 @@ def test_cuts_and_a_freeze_lose_and_repeat_no_answer(
         gateways[0].thaw()
 
         eventually(lambda: answered(client, ids) == scale.tasks, 240, what="every task answered")
-        assert all(gateway.cuts for gateway in gateways), [gateway.cuts for gateway in gateways]
+        # Of each the share is left to chance; the frozen one had the fewest chances.
+        assert sum(gateway.cuts for gateway in gateways) > len(gateways)
         for gateway in gateways:
             gateway.cut_rate = 0.0
         assert_answered_once(client, answers, ids)
