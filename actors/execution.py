@@ -195,9 +195,16 @@ class Execution:
             finally:
                 threads.pop(context.task_id, None)
 
-        return await anyio.to_thread.run_sync(
-            call, abandon_on_cancel=True, limiter=self._tools.threads
-        )
+        try:
+            return await anyio.to_thread.run_sync(
+                call, abandon_on_cancel=True, limiter=self._tools.threads
+            )
+        except anyio.get_cancelled_exc_class():
+            if (thread := threads.get(context.task_id)) is not None:
+                context.logger.warning(
+                    "Task {} is given up; thread {} still runs its handler", context.task_id, thread
+                )
+            raise
 
     def _context(self, running: Running, limit: float) -> Context:
         delivery = running.delivery

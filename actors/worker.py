@@ -3,8 +3,9 @@
 The tree of actors that it runs is wired in `actors.tree`.
 """
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime
+from typing import Final
 
 import anyio
 from anyio.abc import TaskStatus
@@ -275,7 +276,7 @@ class Worker:
             logger.error(
                 "{} tasks could not be settled and come back when the lease lapses: {}",
                 len(left),
-                ", ".join(_name(raw) for raw in left[:20]),
+                _names(left),
             )
         for task_id, thread in self._state.threads.items():
             logger.warning("Thread {} still runs the handler of task {}", thread, task_id)
@@ -285,6 +286,16 @@ class Worker:
         logger.error("These handlers can't be cancelled: {}", ", ".join(stuck))
         if self._on_stuck is not None:
             self._on_stuck(stuck)
+
+
+_NAMED: Final = 500
+"""Tasks that the worker's last words name at most."""
+
+
+def _names(raws: Sequence[bytes]) -> str:
+    named = ", ".join(_name(raw) for raw in raws[:_NAMED])
+    more = len(raws) - _NAMED
+    return f"{named} and {more} more" if more > 0 else named
 
 
 def _name(raw: bytes) -> str:

@@ -81,8 +81,10 @@ async def test_a_running_handler_is_cancelled_within_a_second(stage: Stage) -> N
 
 
 @pytest.mark.real_time
-async def test_a_thread_is_given_up_when_its_task_is_cancelled(stage: Stage) -> None:
-    """It can't be ended, but its slot is free and what it returns counts for nothing."""
+async def test_a_thread_is_given_up_when_its_task_is_cancelled(
+    stage: Stage, lines: list[str]
+) -> None:
+    """It can't be ended, and the log names it; its slot is free, what it returns doesn't count."""
     free, begun = threading.Event(), threading.Event()
 
     @stage.handlers.on("stubborn")
@@ -97,6 +99,7 @@ async def test_a_thread_is_given_up_when_its_task_is_cancelled(stage: Stage) -> 
         await queue_of(stage).cancel(task_id)
         await stage.push_naps(["next"])
         await stage.answer("next")
+        assert any(f"Task {task_id} is given up; thread " in line for line in lines)
         free.set()
     assert stage.answered() == [task_id, "next"]
 
