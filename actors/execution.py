@@ -201,7 +201,7 @@ class Execution:
             )
         except anyio.get_cancelled_exc_class():
             if (thread := threads.get(context.task_id)) is not None:
-                context.logger.warning(
+                logger.bind(task_id=context.task_id, task_type=context.task_type).warning(
                     "Task {} is given up; thread {} still runs its handler", context.task_id, thread
                 )
             raise
