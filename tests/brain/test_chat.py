@@ -235,6 +235,26 @@ async def test_a_cancelled_chat_closes_the_connection(
                 ollama.hold.set()
 
 
+async def test_a_cancelled_task_closes_the_connection(
+    talking: Services, ollama: OllamaStandIn
+) -> None:
+    """Whoever cancels the task of a chat ends Ollama's work on it, and the task is answered."""
+    ollama.hold = asyncio.Event()
+    broker = MemoryBroker()
+    worker = Worker(broker, brain_handlers(talking))
+    async with anyio.create_task_group() as group:
+        await group.start(worker.run)
+        task_id = await broker.push(keys.MISSION_QUEUE, "agent.chat", {"message": "Hi"})
+        await eventually_async(ollama.chats)
+        assert await broker.cancel(task_id)
+        try:
+            await eventually_async(ollama.gone.is_set, what="the connection is closed")
+        finally:
+            ollama.hold.set()
+        assert (await broker.answer(task_id))["result"]["error_type"] == "Cancelled"
+        await worker.stop()
+
+
 async def test_a_chat_after_a_restart_of_ollama(services: Services) -> None:
     """A connection that was kept and has ended meanwhile is replaced unseen."""
     async with ollama_stand_in() as server, reaching(services, server.url) as talking:
