@@ -25,6 +25,8 @@ Knows no server, no environment and no command line; runs on asyncio and on trio
 | `broker` | `Broker` and `Session`: what the actors need of a server |
 | `state`, `ledger`, `settings`, `surroundings` | what the actors share and go by |
 | `recent`, `usage` | what the heartbeat tells of the last minute and of the process |
+| `tracing`, `traced` | what traces a worker, if anything does; a run with a span around it |
+| `current` | the task on whose behalf code runs, for the log |
 """
 
 from actors.broker import (
@@ -47,6 +49,7 @@ from actors.broker import (
 )
 from actors.context import Context
 from actors.control import Backoff, Reject, Retry
+from actors.current import current_task, name_task
 from actors.death_watch import Timing
 from actors.handler import Handler, HandlerError
 from actors.handlers import Handlers
@@ -54,6 +57,7 @@ from actors.notes import StateTooLargeError, TaskLostError
 from actors.settings import WorkerSettings
 from actors.state import RunningTask, Statistics
 from actors.surroundings import Surroundings
+from actors.tracing import RunSpan, Tracer
 from actors.usage import Usage
 from actors.worker import Identity, Worker, WorkerError
 
@@ -77,6 +81,7 @@ __all__ = [
     "RefusedError",
     "Reject",
     "Retry",
+    "RunSpan",
     "RunningTask",
     "Session",
     "Settled",
@@ -87,9 +92,12 @@ __all__ = [
     "Taken",
     "TaskLostError",
     "Timing",
+    "Tracer",
     "UnreachableError",
     "Usage",
     "Worker",
     "WorkerError",
     "WorkerSettings",
+    "current_task",
+    "name_task",
 ]

@@ -102,7 +102,9 @@ def _next_body(outcome: Retried, worker_id: str, now: datetime, nonce: str) -> b
         time=now,
     )
     errors = (*task.errors, past)[-_PAST_KEPT:]
-    changes = saves_noted(task, outcome.delivery.saved)
+    changes: dict[str, object] = {**saves_noted(task, outcome.delivery.saved)}
+    if outcome.delivery.first_run is not None:
+        changes["first_run"] = outcome.delivery.first_run
     return rewrite_task(
         outcome.delivery.raw, nonce=nonce, attempt=task.attempt + 1, errors=errors, **changes
     )

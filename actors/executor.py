@@ -5,8 +5,10 @@ from typing import Final
 import anyio
 from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectSendStream
 
+from actors.current import current_task
 from actors.execution import Execution, Tools
 from actors.state import Interrupt, Running
+from actors.traced import traced
 from messages import Delivery, Outcome, Released
 
 _SHARE: Final = 0.002
@@ -38,7 +40,8 @@ class Executor:
         self._outcomes = outcomes
         self._tools = tools
         self._state = tools.state
-        self._execution = Execution(tools)
+        execute, tracer = Execution(tools).execute, tools.state.tracer
+        self._execute = execute if tracer is None else traced(execute, tracer, tools.worker_id)
         self._loop_task = 0
 
     async def run(self) -> None:
@@ -85,9 +88,11 @@ class Executor:
             delivery, now, tools.surroundings.now(), anyio.CancelScope(), self._loop_task
         )
         state.running[self._slot] = running
+        current_task.set(delivery.task)
         try:
-            outcome = await self._execution.execute(delivery, running)
+            outcome = await self._execute(delivery, running)
         finally:
+            current_task.set(None)
             # Also when a crash elsewhere cancels the tree: what is no longer here doesn't run.
             state.running.pop(self._slot, None)
             state.turned()

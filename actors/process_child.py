@@ -28,6 +28,7 @@ import msgspec
 
 from actors.context import Context
 from actors.control import Reject, Retry
+from actors.current import TaskName, current_task
 from actors.failures import failure_of, shortened_traceback
 from actors.handler import Handler
 from actors.handlers import Handlers
@@ -114,9 +115,11 @@ class _Server:
         send_lines(self._tell)
         while True:
             call = self._calls.get()
+            current_task.set(TaskName(call.task_id, call.task_type, call.attempt))
             try:
                 end = self._run(call)
             finally:
+                current_task.set(None)
                 with contextlib.suppress(Exception):  # a handler may have closed or replaced it
                     sys.stdout.flush()
             self._tell(end)

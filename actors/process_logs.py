@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from loguru import logger
 
+from actors.current import current_task, name_task
 from actors.process_wire import LogLine, readable
 
 if TYPE_CHECKING:
@@ -35,6 +36,7 @@ def send_lines(tell: Callable[[LogLine], None]) -> None:
         )
 
     logger.remove()
+    logger.configure(patcher=name_task)
     # `diagnose` would show the values of variables: one of them may be a password.
     logger.add(send, format="{message}", level="DEBUG", backtrace=False, diagnose=False)
     # What is shown of it is the worker's to choose.
@@ -68,7 +70,12 @@ def write_line(line: LogLine) -> None:
         record["name"], record["function"] = line.name, line.function
         record["line"] = line.line
 
-    logger.bind(**line.bound).patch(place).log(_level(line), "{}", line.text)
+    # The process knows best which task it is about: a line from between two calls is about none.
+    token = current_task.set(None)
+    try:
+        logger.bind(**line.bound).patch(place).log(_level(line), "{}", line.text)
+    finally:
+        current_task.reset(token)
 
 
 def _level(line: LogLine) -> str | int:

@@ -3,7 +3,7 @@
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from math import inf
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import anyio
 from anyio.streams.memory import MemoryObjectReceiveStream
@@ -18,6 +18,7 @@ from actors.state import WorkerState
 from actors.surroundings import Surroundings
 from messages import (
     Cancelled,
+    Delivery,
     Failed,
     Outcome,
     Reason,
@@ -25,7 +26,11 @@ from messages import (
     Released,
     Retried,
     Succeeded,
+    Undecodable,
 )
+
+if TYPE_CHECKING:
+    from loguru import Logger
 
 _REFUSED_PAUSE: Final = 0.5
 """Seconds after which what the server has refused to settle is tried again."""
@@ -34,6 +39,14 @@ _LOST_PAUSE: Final = 0.05
 """Seconds to wait after a lost reply."""
 
 _Ending = tuple[Outcome, Settlement]
+
+
+def _of_task(delivery: Delivery | Undecodable) -> "Logger":
+    """Return a logger that says which task a line is about, as far as that is known."""
+    if isinstance(delivery, Delivery):
+        task = delivery.task
+        return logger.bind(task_id=task.id, task_type=task.type, attempt=task.attempt)
+    return logger.bind(task_id=delivery.task_id)
 
 
 def _weight(outcome: Outcome) -> int:
@@ -157,7 +170,9 @@ class Publisher:
         state = self._state
         if answer is Settled.STALE:
             state.stale += 1
-            logger.warning("Dropping an answer: its task is no longer held by this worker")
+            _of_task(delivery).warning(
+                "Dropping an answer: its task is no longer held by this worker"
+            )
             return
         if answer is Settled.CANCELLED or isinstance(outcome, Cancelled):
             state.cancelled += 1
@@ -170,7 +185,7 @@ class Publisher:
             ran, seconds = (0, 0.0) if run is None else (1, run.duration)
             state.recent.note(delivery.queue, now, failed=1, ran=ran, seconds=seconds)
             reason = Reason.ATTEMPTS_EXHAUSTED if isinstance(outcome, Failed) else outcome.reason
-            logger.warning("Dead letter ({}): {}", reason.value, outcome.error)
+            _of_task(delivery).warning("Dead letter ({}): {}", reason.value, outcome.error)
         elif isinstance(outcome, Retried):
             state.retried += 1
 

@@ -12,6 +12,7 @@ from attrs import define, evolve, field, frozen
 from actors.idle import Idle
 from actors.notes import RunNotes
 from actors.recent import Recent
+from actors.tracing import Tracer
 from messages import Delivery
 
 
@@ -86,6 +87,7 @@ class WorkerState:
         threads: names of threads that run a handler, by task id.
         idle: the executors that wait for work.
         recent: what was answered in the last minute.
+        tracer: what traces the worker, if anything does.
     """
 
     slots: int
@@ -106,6 +108,7 @@ class WorkerState:
     threads: dict[str, str] = field(factory=dict)
     idle: Idle = field(factory=Idle)
     recent: Recent = field(factory=Recent)
+    tracer: Tracer | None = None
     _turn: anyio.Event | None = None
 
     @property

@@ -88,6 +88,8 @@ def encode_task(  # noqa: PLR0913 - the fields of a task
     max_attempts: int | None = None,
     expires_at: datetime | None = None,
     nonce: str | None = None,
+    traceparent: str | None = None,
+    tracestate: str | None = None,
 ) -> bytes:
     """Write a task's body; the optional fields are left out where they are None.
 
@@ -110,6 +112,8 @@ def encode_task(  # noqa: PLR0913 - the fields of a task
         "max_attempts": max_attempts,
         "expires_at": expires_at,
         "nonce": nonce,
+        "traceparent": traceparent,
+        "tracestate": tracestate,
     }
     fields |= {name: value for name, value in optional.items() if value is not None}
     try:
@@ -133,7 +137,10 @@ def rewrite_task(raw: bytes, *, nonce: str, **changes: object) -> bytes:
     return _encoder.encode(fields)
 
 
-_OF_ITS_RUNS: Final = ("attempt", "deaths", "errors", "saved", "not_before", "expires_at")
+_OF_ITS_RUNS: Final = (
+    *("attempt", "deaths", "errors", "saved", "not_before", "expires_at"),
+    "first_run",
+)
 
 
 def renewed_task(raw: bytes, *, nonce: str) -> bytes:

@@ -17,6 +17,7 @@ class Delivery:
         number: this worker's count of deliveries; released ones go back in this order (I3).
         taken_at: when the worker got it, in seconds of the event loop's clock.
         saved: the number of the newest state that its run here has saved, or may have; 0 if none.
+        first_run: the span context of its run here, if that was traced and its first.
     """
 
     task: Task
@@ -25,6 +26,7 @@ class Delivery:
     number: int
     taken_at: float
     saved: int = 0
+    first_run: str | None = None
 
     @property
     def task_id(self) -> str:

@@ -35,6 +35,8 @@ _EXPECTED: Final[dict[str, str]] = {
     "not_before": "a time like 2024-02-17T10:30:00Z",
     "expires_at": "a time like 2024-02-17T10:30:00Z",
     "traceparent": "a string",
+    "tracestate": "a string",
+    "first_run": "a string",
     "errors": "an array of objects with the fields attempt and error",
     "saved": f"a whole number from 0 to {2**53}",
     "nonce": "a string",

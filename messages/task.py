@@ -55,6 +55,9 @@ class Task:
         not_before: not to be started earlier, UTC.
         expires_at: not to be started later, UTC.
         traceparent: the producer's span context, W3C form.
+        tracestate: what goes with it, W3C form.
+        first_run: the span context of its first run, in the form of `traceparent`; later attempts
+            link to it.
         errors: why earlier attempts failed, oldest first; the last ten of them.
         saved: the number of the newest state that was saved for it, as far as this body knows; 0 if
             none was.
@@ -72,6 +75,8 @@ class Task:
     not_before: datetime | None = None
     expires_at: datetime | None = None
     traceparent: str | None = None
+    tracestate: str | None = None
+    first_run: str | None = None
     errors: tuple[PastError, ...] = ()
     saved: Saves = 0
     nonce: str | None = None

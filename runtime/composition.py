@@ -31,12 +31,14 @@ from runtime.redis.backoff import ReconnectBackoff
 from runtime.redis.broker import RedisBroker, RedisSettings
 from runtime.redis.connection import async_client, dialer, parse_url
 from runtime.task_queue import TaskQueue
+from runtime.traces.settings import endpoint
 
 if TYPE_CHECKING:
     from sqlalchemy.ext.asyncio import AsyncEngine
 
     from runtime.brain.memory import Memory
     from runtime.brain.ollama import Ollama
+    from runtime.traces.export import Traces
 
 _LONGEST_NAME = 200
 
@@ -49,11 +51,13 @@ class Plan:
         options: the user's.
         worker_id: the worker's name.
         own: the handlers of each name in `options.handlers` that isn't `brain`.
+        traces: what the process traces with, if it does.
     """
 
     options: WorkerOptions
     worker_id: str
     own: dict[str, Handlers]
+    traces: "Traces | None" = None
 
     @property
     def needs_database(self) -> bool:
@@ -77,9 +81,12 @@ def prepare(options: WorkerOptions, surroundings: Surroundings | None = None) ->
         BrainError: likewise DATABASE_URL.
     """
     token = (surroundings or Surroundings()).token()
+    worker_id = _checked_name(options.worker_id or f"{platform.node() or 'worker'}-{token}")
     plan = Plan(
         options=options,
-        worker_id=_checked_name(options.worker_id or f"{platform.node() or 'worker'}-{token}"),
+        worker_id=worker_id,
+        # Before the handlers' modules make clients and engines.
+        traces=_traces(options, worker_id),
         own={name: handler_modules.load(name) for name in options.handlers if name != BRAIN},
     )
     if options.redis_url:
@@ -114,6 +121,8 @@ async def compose(
     """
     options = plan.options
     async with AsyncExitStack() as stack:
+        if plan.traces is not None:
+            stack.push_async_callback(plan.traces.aclose)
         redis_url, database_url = await _places(plan, stack)
         handlers, database = await _handlers(plan, redis_url, database_url, stack)
         broker = RedisBroker(
@@ -138,8 +147,23 @@ async def compose(
                 usage=ProcessMeter().usage,
             ),
             on_stuck=on_stuck,
+            tracer=None if plan.traces is None else plan.traces.tracer,
         )
         yield Composed(worker, _facts(plan, handlers, redis_url, database))
+
+
+def _traces(options: WorkerOptions, worker_id: str) -> "Traces | None":
+    """Begin to trace this process, if somebody collects that.
+
+    Raises:
+        ConfigurationError: nothing can be sent there.
+    """
+    url = endpoint(options.traces, os.environ)
+    if url is None:
+        return None
+    from runtime.traces.export import Traces  # noqa: PLC0415 - off costs nothing
+
+    return Traces(url, service="brain-worker", instance=worker_id)
 
 
 async def _places(plan: Plan, stack: AsyncExitStack) -> tuple[str, str | None]:

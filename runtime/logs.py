@@ -1,7 +1,8 @@
 """What the log looks like; called by the composition root and by nobody else.
 
 One line an event on standard error: text for people, coloured on a terminal, or a JSON object.
-What libraries say through `logging` and `warnings` joins it.
+What libraries say through `logging` and `warnings` joins it. Whatever is logged while a task is
+run says the task's id, type and attempt, and its trace if it is traced.
 """
 
 import logging
@@ -13,11 +14,14 @@ from typing import TYPE_CHECKING, Any, Final, TextIO
 import msgspec
 from loguru import logger
 
+from actors import name_task
+from runtime.traces.current import current_ids
+
 if TYPE_CHECKING:
     from loguru import Message, Record
 
 _INFO: Final = 20
-_OURS: Final = ("task_id", "task_type", "attempt")
+_OURS: Final = ("task_id", "task_type", "attempt", "trace_id", "span_id")
 
 
 def configure(level: str, log_format: str, stream: TextIO | None = None) -> None:
@@ -31,6 +35,7 @@ def configure(level: str, log_format: str, stream: TextIO | None = None) -> None
     stream = stream or sys.stderr
     name = level.upper()
     logger.remove()
+    logger.configure(patcher=_name_origin)
     # `diagnose` would show the values of variables: one of them may be a password.
     if log_format == "json":
         sink = _json_sink(stream)
@@ -46,26 +51,49 @@ def shows_tasks(level: str) -> bool:
     return logger.level(level.upper()).no <= _INFO
 
 
+def _name_origin(record: "Record") -> None:
+    name_task(record)
+    ids = current_ids()
+    if ids:
+        record["extra"] = ids | record["extra"]
+
+
 class _Forwarder(logging.Handler):
     """Gives what libraries log to loguru."""
 
     def emit(self, record: logging.LogRecord) -> None:
         try:
+            text = record.getMessage()
+        except Exception:  # noqa: BLE001 - its arguments don't fit; that mustn't fail who logs
+            text = f"{record.msg} {record.args}"
+        try:
             level: str | int = logger.level(record.levelname).name
         except ValueError:
             level = record.levelno
-        text = record.getMessage()
         place = logger.patch(lambda entry: entry.update(name=record.name))  # type: ignore[call-arg]  # a TypedDict takes one key
         place.opt(exception=record.exc_info).log(level, "{}", text)
 
 
 def _text_format(record: "Record") -> str:
-    task_type = "<cyan>{extra[task_type]}</cyan> " if "task_type" in record["extra"] else ""
     return (
         "<dim>{time:YYYY-MM-DD HH:mm:ss.SSS}</dim> <level>{level: <8}</level> "
-        + task_type
+        + _origin(record)
         + "{message}\n{exception}"
     )
+
+
+def _origin(record: "Record") -> str:
+    """Say which task a line is about: its type and attempt, and what the message doesn't say."""
+    extra = record["extra"]
+    origin = ""
+    if "task_type" in extra:
+        attempt = "#{extra[attempt]}" if "attempt" in extra else ""
+        origin = f"<cyan>{{extra[task_type]}}{attempt}</cyan> "
+    if extra.get("task_id") and str(extra["task_id"]) not in record["message"]:
+        origin += "<dim>{extra[task_id]}</dim> "
+    if "trace_id" in extra:
+        origin += "<dim>trace={extra[trace_id]}</dim> "
+    return origin
 
 
 def _json_sink(stream: TextIO) -> Callable[["Message"], None]:

@@ -9,6 +9,7 @@ from attrs import frozen
 from messages import UnencodableError, encode_task
 from messages.task import MAX_ID_LENGTH, MAX_TYPE_LENGTH
 from runtime.errors import InvalidTaskError
+from runtime.traces.carrier import NO_CARRIER, Carrier
 
 MAX_TASK_BYTES: Final = 1024 * 1024
 # Of one RPUSH: what a server takes in without keeping others waiting.
@@ -103,6 +104,7 @@ def make_entry(  # noqa: PLR0913, PLR0917 - the parts of a task
     max_bytes: int,
     terms: Terms = NO_TERMS,
     nonce: str | None = None,
+    carrier: Carrier = NO_CARRIER,
 ) -> Entry:
     """Check and encode a task.
 
@@ -115,6 +117,7 @@ def make_entry(  # noqa: PLR0913, PLR0917 - the parts of a task
         terms: when and how often it may be run.
         nonce: a random text, if the task is to lie among the delayed ones: there equal bodies
             would be one.
+        carrier: the span of its push, if that is traced.
 
     Raises:
         InvalidTaskError: it can't be sent; says which part of it, what came, what was expected.
@@ -134,6 +137,8 @@ def make_entry(  # noqa: PLR0913, PLR0917 - the parts of a task
             max_attempts=terms.max_attempts,
             expires_at=expires_at,
             nonce=nonce,
+            traceparent=carrier.traceparent,
+            tracestate=carrier.tracestate,
         )
     except UnencodableError as error:
         raise InvalidTaskError("payload", f"no JSON ({error.why})", "a JSON object") from error

@@ -25,6 +25,8 @@ from runtime.outgoing import (
 )
 from runtime.redis import keys, producer_scripts
 from runtime.task_state import TaskState
+from runtime.traces.carrier import NO_CARRIER, Carrier
+from runtime.traces.producer import sending
 from runtime.whereabouts import find_task
 
 # Then other tasks of the event loop have their turn.
@@ -115,15 +117,18 @@ class TaskQueue(LazySession):
             unique_for=unique_for,
         )
         check_unique(terms, task_id)
-        name, entry = self._named(queue), self._entry(type, payload, task_id, terms)
-        if unique_for is not None:
-            session = await self._open()
-            pushed = await session.push_unique(name, entry, unique_for, delay, at)
-            return TaskId(entry.task_id, duplicate=not pushed)
-        if terms.waits:
-            await (await self._open()).delay(name, entry, delay, at)
-        else:
-            await self._push(name, [entry])
+        name = self._named(queue)
+        with sending(name) as push:
+            entry = self._entry(type, payload, task_id, terms, push.carrier)
+            push.tell(entry.task_id, type, len(entry.body))
+            if unique_for is not None:
+                session = await self._open()
+                pushed = await session.push_unique(name, entry, unique_for, delay, at)
+                return TaskId(entry.task_id, duplicate=not pushed)
+            if terms.waits:
+                await (await self._open()).delay(name, entry, delay, at)
+            else:
+                await self._push(name, [entry])
         return TaskId(entry.task_id)
 
     async def push_many(
@@ -149,11 +154,13 @@ class TaskQueue(LazySession):
         """
         name = self._named(queue)
         entries: list[Entry] = []
-        for number, (task_type, payload) in enumerate(tasks, start=1):
-            entries.append(self._entry(task_type, payload, None))
-            if number % _ENCODED_AT_ONCE == 0:
-                await asyncio.sleep(0)
-        await self._push(name, entries)
+        with sending(name) as push:
+            for number, (task_type, payload) in enumerate(tasks, start=1):
+                entries.append(self._entry(task_type, payload, None, carrier=push.carrier))
+                if number % _ENCODED_AT_ONCE == 0:
+                    await asyncio.sleep(0)
+            push.tell_batch(len(entries))
+            await self._push(name, entries)
         return [entry.task_id for entry in entries]
 
     async def get_queue_length(self, queue: str | None = None) -> int:
@@ -294,11 +301,13 @@ class TaskQueue(LazySession):
         payload: Mapping[str, Any],
         task_id: str | None,
         terms: Terms = NO_TERMS,
+        carrier: Carrier = NO_CARRIER,
     ) -> Entry:
         chosen = self._sources.new_id() if task_id is None else task_id
         nonce = self._sources.new_id() if terms.waits else None
         now = self._sources.now()
-        return make_entry(task_type, payload, chosen, now, self._max_task_bytes, terms, nonce)
+        most = self._max_task_bytes
+        return make_entry(task_type, payload, chosen, now, most, terms, nonce, carrier)
 
     async def _push(self, queue: str, entries: list[Entry]) -> None:
         if entries:

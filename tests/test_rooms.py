@@ -5,7 +5,16 @@ import sys
 
 import pytest
 
-SERVERS_AND_TOOLS = ("redis", "sqlalchemy", "asyncpg", "httpx", "cyclopts", "rich", "trio")
+SERVERS_AND_TOOLS = (
+    "redis",
+    "sqlalchemy",
+    "asyncpg",
+    "httpx",
+    "cyclopts",
+    "rich",
+    "trio",
+    "opentelemetry",
+)
 
 
 @pytest.mark.parametrize("room", ["messages", "actors", "runtime", "runtime.memory"])

@@ -32,6 +32,9 @@ LogFormatOption = Annotated[
 RedisUrl = Annotated[str | None, Parameter(env_var="REDIS_URL", group=WHERE, metavar="URL")]
 DataDir = Annotated[Path, Parameter(group=WHERE)]
 StateDir = Annotated[Path | None, Parameter(env_var="BRAIN_STATE_DIR", group=WHERE)]
+TracesOption = Annotated[
+    str | None, Parameter(env_var="OTEL_EXPORTER_OTLP_ENDPOINT", group=OUTPUT, metavar="URL")
+]
 Flag = Parameter(negative="", show_default=False)
 
 VARIABLES: Final = (
@@ -46,6 +49,7 @@ VARIABLES: Final = (
     "BRAIN_STATE_DIR",
     "LOG_LEVEL",
     "LOG_FORMAT",
+    "OTEL_EXPORTER_OTLP_ENDPOINT",
 )
 """The environment variables that are read. One that is empty counts as one that isn't set."""
 
@@ -94,6 +98,8 @@ class WorkerOptions:
         max_result_bytes: The largest result that a handler may return.
         log_level: The least level that is logged. Info has two lines a task.
         log_format: Text for people, or one JSON object a line for machines.
+        traces: Send traces there, an OpenTelemetry collector's address for OTLP over HTTP, such as
+            http://localhost:4318. Without one, nothing is traced.
     """
 
     redis_url: RedisUrl = None
@@ -134,3 +140,4 @@ class WorkerOptions:
     max_result_bytes: Annotated[Size, Parameter(group=TIMES)] = 2**20
     log_level: LogLevelOption = "info"
     log_format: LogFormatOption = "text"
+    traces: TracesOption = None

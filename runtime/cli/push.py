@@ -1,15 +1,19 @@
 """Pushes a task, and awaits its result if it is asked to."""
 
 import json
+import os
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Final
 
 from attrs import frozen
 from cyclopts import Parameter
 
-from runtime.cli.options import DATA_DIR, DataDir, Flag, RedisUrl
+from runtime.cli.options import DATA_DIR, DataDir, Flag, RedisUrl, TracesOption
 from runtime.cli.values import Count, Duration, DurationOrZero, Moment
+from runtime.traces.settings import endpoint
 
 if TYPE_CHECKING:
     from runtime.task_queue import TaskQueue
@@ -41,6 +45,8 @@ class PushOptions:
         redis_url: The queue server. Without one, the private server that a worker has started in
             the data directory.
         data_dir: Where private servers keep their files.
+        traces: Begin the task's trace with this push, and send that there: an OpenTelemetry
+            collector's address for OTLP over HTTP.
     """
 
     file: Path | None = None
@@ -57,6 +63,7 @@ class PushOptions:
     as_json: Annotated[bool, Flag, Parameter(name="--json")] = False
     redis_url: RedisUrl = None
     data_dir: DataDir = DATA_DIR
+    traces: TracesOption = None
 
 
 _DEFAULTS: Final = PushOptions()
@@ -89,10 +96,27 @@ def push(
     body = payloads.read(payload, options.file)
     url = place.find(options.redis_url, options.data_dir)
     try:
-        return asyncio.run(_push(type_, body, url, options))
+        with _traced(options):
+            return asyncio.run(_push(type_, body, url, options))
     except ResultTimeoutError as error:
         print(error, file=sys.stderr)  # noqa: T201 - it is the command line's
         return _NO_RESULT
+
+
+@contextmanager
+def _traced(options: PushOptions) -> Iterator[None]:
+    """Trace what is done within, if somebody collects that."""
+    url = endpoint(options.traces, os.environ)
+    if url is None:
+        yield
+        return
+    from runtime.traces.export import Traces  # noqa: PLC0415 - off costs nothing
+
+    traces = Traces(url, service="brain-producer")
+    try:
+        yield
+    finally:
+        traces.close()
 
 
 async def _push(task_type: str, payload: dict[str, Any], url: str, options: PushOptions) -> int:

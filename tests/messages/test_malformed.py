@@ -82,6 +82,8 @@ MALFORMED: Final = {
     "timeout a string": (body(timeout="60"), "timeout", "a string ('60')"),
     "timeout out of range": (raw_body(timeout="1e999"), "timeout", "not readable JSON"),
     "traceparent a number": (body(traceparent=1), "traceparent", "a number (1)"),
+    "tracestate a list": (body(tracestate=[]), "tracestate", "an array"),
+    "first_run a number": (body(first_run=1), "first_run", "a number (1)"),
     "nonce an object": (body(nonce={}), "nonce", "an object"),
 }
 

@@ -23,6 +23,7 @@ from tests.messages.bodies import CREATED, body, names, objects, raw_body, value
 NOON = datetime(2024, 2, 17, 10, 30, tzinfo=UTC)
 OURS = {"attempt", "deaths", "max_attempts", "timeout", "not_before", "expires_at"} | {
     *("saved", "errors", "traceparent", "nonce", "id", "type", "payload", "created_at"),
+    *("tracestate", "first_run"),
 }
 strangers = st.dictionaries(names.filter(lambda name: name not in OURS), values, max_size=4)
 seconds = st.floats(min_value=0.001, max_value=31_536_000)

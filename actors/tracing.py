@@ -1,0 +1,37 @@
+"""Where whoever traces a worker is told that a task is run, and how that ended.
+
+The actors know no library of traces. A worker that nobody traces pays nothing for it: which way a
+run goes is decided once, when its executor is made.
+"""
+
+from contextlib import AbstractContextManager
+from datetime import datetime
+from typing import Protocol
+
+from messages import Delivery, Outcome
+
+
+class RunSpan(Protocol):
+    """The span of one run."""
+
+    @property
+    def traceparent(self) -> str | None:
+        """Its context in W3C form, for the task's later attempts; None if it has none."""
+
+    def ended(self, outcome: Outcome) -> None:
+        """Hear what became of the run; right before the span ends."""
+
+
+class Tracer(Protocol):
+    """What traces a worker; called on the event loop, and never to wait or to raise."""
+
+    def run(
+        self, delivery: Delivery, began: datetime, worker_id: str
+    ) -> AbstractContextManager[RunSpan]:
+        """Return the span of a run; it is the current one, for whatever the handler calls, within.
+
+        Args:
+            delivery: the task.
+            began: when the run began, UTC.
+            worker_id: who runs it.
+        """

@@ -1,0 +1,83 @@
+"""The span of a push, in a process that traces.
+
+A producer needs no setting of ours: a service that has set OpenTelemetry up has loaded its API,
+and then its pushes are traced with its own provider. In all others this costs a look into a
+dictionary.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import ModuleType
+from typing import TYPE_CHECKING, Any, Final
+
+from runtime.traces import names
+from runtime.traces.carrier import NO_CARRIER, Carrier
+from runtime.traces.current import trace_api
+
+if TYPE_CHECKING:
+    from opentelemetry.trace import Span
+
+
+class Sending:
+    """A push that is under way; as it stands here, one that isn't traced.
+
+    Attributes:
+        carrier: what the tasks are to carry.
+    """
+
+    carrier: Carrier = NO_CARRIER
+
+    def tell(self, task_id: str, task_type: str, size: int) -> None:
+        """Say which task is pushed, if it is one."""
+
+    def tell_batch(self, count: int) -> None:
+        """Say how many tasks are pushed."""
+
+
+class _TracedSending(Sending):
+    def __init__(self, span: "Span") -> None:
+        self.carrier = _carrier()
+        self._span = span
+
+    def tell(self, task_id: str, task_type: str, size: int) -> None:
+        self._span.set_attributes(
+            {names.MESSAGE_ID: task_id, names.TASK_TYPE: task_type, names.BODY_SIZE: size}
+        )
+
+    def tell_batch(self, count: int) -> None:
+        self._span.set_attribute(names.BATCH, count)
+
+
+_UNTRACED: Final = Sending()
+
+
+@contextmanager
+def sending(queue: str) -> Iterator[Sending]:
+    """Return the span of a push; what is raised within is its error.
+
+    Args:
+        queue: where the tasks go.
+    """
+    api = trace_api()
+    if api is None:
+        yield _UNTRACED
+        return
+    attributes = names.of_queue(queue, "send") | {names.OPERATION_TYPE: "send"}
+    with _tracer(api).start_as_current_span(
+        f"send {queue}", kind=api.SpanKind.PRODUCER, attributes=attributes
+    ) as span:
+        yield _TracedSending(span)
+
+
+def _tracer(api: ModuleType) -> Any:
+    return api.get_tracer("brain-worker-pool")
+
+
+def _carrier() -> Carrier:
+    from opentelemetry.trace.propagation.tracecontext import (  # noqa: PLC0415 - see above
+        TraceContextTextMapPropagator,
+    )
+
+    found: dict[str, str] = {}
+    TraceContextTextMapPropagator().inject(found)
+    return Carrier(found.get("traceparent"), found.get("tracestate"))
