@@ -12,13 +12,13 @@ from typing import Final
 
 import anyio
 from opentelemetry import trace
-from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
 from opentelemetry.sdk.resources import OTELResourceDetector, Resource
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import BatchSpanProcessor
 
 from runtime.errors import ConfigurationError
 from runtime.traces.sampling import OfTasks
+from runtime.traces.sender import Sender
 from runtime.traces.worker import WorkerTracer
 
 _LAST_SPANS: Final = 3.0
@@ -41,7 +41,7 @@ class Traces:
 
     def __init__(self, url: str, *, service: str, instance: str = "") -> None:
         try:
-            exporter = OTLPSpanExporter(url)
+            sender = Sender(url)
         except (ValueError, OSError) as error:
             raise ConfigurationError(
                 "one of OTEL_EXPORTER_OTLP_*", f"not readable ({error})", "what OpenTelemetry takes"
@@ -50,7 +50,7 @@ class Traces:
             resource=_resource(service, instance), shutdown_on_exit=False
         )
         self._provider.sampler = OfTasks(self._provider.sampler)
-        self._provider.add_span_processor(BatchSpanProcessor(exporter))
+        self._provider.add_span_processor(BatchSpanProcessor(sender))
         self.tracer = WorkerTracer(self._provider)
         trace.set_tracer_provider(self._provider)
         _instrument(self._provider)
