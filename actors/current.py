@@ -31,7 +31,7 @@ class TaskName:
 
 
 current_task: Final[ContextVar[Task | TaskName | None]] = ContextVar("current_task", default=None)
-"""The task that is run here; None outside a run."""
+"""The task that is run here; None where no task is run."""
 
 
 def name_task(record: "Record") -> None:

@@ -88,11 +88,11 @@ class Executor:
             delivery, now, tools.surroundings.now(), anyio.CancelScope(), self._loop_task
         )
         state.running[self._slot] = running
+        # It isn't taken back: between two runs nothing is logged here.
         current_task.set(delivery.task)
         try:
             outcome = await self._execute(delivery, running)
         finally:
-            current_task.set(None)
             # Also when a crash elsewhere cancels the tree: what is no longer here doesn't run.
             state.running.pop(self._slot, None)
             state.turned()

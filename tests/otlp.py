@@ -6,7 +6,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from threading import Thread
 from typing import Any, Final
 
-from attrs import field, frozen
+from attrs import define, field, frozen
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import (
     ExportTraceServiceRequest,
     ExportTraceServiceResponse,
@@ -54,11 +54,19 @@ class Received:
         return self.attributes.get("brain.task.attempt")
 
 
-@frozen(eq=False)
+@define(eq=False)
 class Receiver:
-    """What a collector has received."""
+    """What a collector has received.
+
+    Attributes:
+        url: where it listens.
+        refuses: answer each request with an error that forbids to try again.
+        spans: what came, in the order in which it came.
+        paths: where it was sent to.
+    """
 
     url: str
+    refuses: bool = False
     spans: list[Received] = field(factory=list)
     paths: list[str] = field(factory=list)
 
@@ -114,7 +122,7 @@ def otlp_receiver() -> Iterator[Receiver]:
             receiver.paths.append(self.path)
             receiver.spans.extend(_read(request))
             body = ExportTraceServiceResponse().SerializeToString()
-            self.send_response(200)
+            self.send_response(400 if receiver.refuses else 200)
             self.send_header("Content-Type", "application/x-protobuf")
             self.send_header("Content-Length", str(len(body)))
             self.end_headers()

@@ -6,7 +6,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from opentelemetry.sdk.trace.export import SpanExportResult
 
+from runtime.traces.sender import Sender
 from tests.cli.commands import Queue, Worker, run
 from tests.otlp import Receiver, otlp_receiver
 from tests.servers import free_port
@@ -61,28 +63,18 @@ def test_every_line_of_a_task_says_which(tmp_path: Path, redis_url: str) -> None
     assert "trace_id" not in it.log()
 
 
-def test_lines_for_people_name_their_task(tmp_path: Path, redis_url: str) -> None:
-    """A line of text says the task's type and attempt, and its id once."""
-    with Queue(redis_url) as queue:
-        push(queue, "the-task", "speak", payload={"fails": True})
-        with Worker(tmp_path, *SERVES, REDIS_URL=redis_url).ready() as worker:
-            queue.answered("the-task")
-            assert worker.stop() == 0
-    log = worker.log()
-    assert "speak#1 the-task loguru on the loop" in log
-    assert "speak#2 the-task logging on the loop" in log
-    assert "speak#2 Task the-task completed" in log
-
-
 def test_a_task_that_came_without_a_trace_begins_one(
     tmp_path: Path, redis_url: str, receiver: Receiver
 ) -> None:
-    """A task from `redis-cli` is a trace of its own, in which its second attempt is, too."""
+    """A task from `redis-cli` is a trace of its own, in which its second attempt is, too.
+
+    A line of text says the task's type and attempt, its trace, and its id once.
+    """
     with Queue(redis_url) as queue:
-        push(queue, "t", "speak", payload={"fails": True}, traceparent="no context")
+        push(queue, "the-task", "speak", payload={"fails": True}, traceparent="no context")
         variables = {"REDIS_URL": redis_url}
         with Worker(tmp_path, *SERVES, "--traces", receiver.url, **variables).ready() as worker:
-            assert queue.answered("t")["attempt"] == 2
+            assert queue.answered("the-task")["attempt"] == 2
             assert worker.stop() == 0, worker.log()
     first, second = sorted(receiver.named("process"), key=lambda span: span.attempt or 0)
     assert (first.parent, first.error) == ("", "at first")
@@ -91,12 +83,16 @@ def test_a_task_that_came_without_a_trace_begins_one(
     waits = sorted(receiver.named("wait"), key=lambda span: span.attempt or 0)
     assert [span.parent for span in waits] == [first.span_id, first.span_id]
     assert receiver.paths[0] == "/v1/traces"
+    log = worker.log()
+    assert f"speak#1 the-task trace={first.trace_id} loguru on the loop" in log
+    assert f"speak#2 the-task trace={first.trace_id} logging on the loop" in log
+    assert f"speak#2 trace={first.trace_id} Task the-task completed" in log
     assert first.attributes == {
         "messaging.system": "redis",
         "messaging.operation.name": "process",
         "messaging.operation.type": "process",
         "messaging.destination.name": queue.name,
-        "messaging.message.id": "t",
+        "messaging.message.id": "the-task",
         "messaging.message.body.size": first.attributes["messaging.message.body.size"],
         "messaging.client.id": first.attributes["messaging.client.id"],
         "brain.task.type": "speak",
@@ -135,6 +131,23 @@ def test_a_collector_that_is_away_costs_nothing_but_spans(tmp_path: Path, redis_
         with Worker(tmp_path, *SERVES, "--traces", nowhere, REDIS_URL=redis_url).ready() as worker:
             assert queue.answered("t")["success"]
             assert worker.stop() == 0, worker.log()
+
+
+def test_failures_to_send_are_said_rarely(
+    receiver: Receiver, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The 1st, 2nd, 4th, 8th … failure to send spans is said, counted anew after a success."""
+    sender = Sender(receiver.url)
+    receiver.refuses = True
+    for _ in range(7):
+        assert sender.export([]) is SpanExportResult.FAILURE
+    assert len(caplog.records) == 3
+    receiver.refuses = False
+    assert sender.export([]) is SpanExportResult.SUCCESS
+    receiver.refuses = True
+    sender.export([])
+    assert len(caplog.records) == 4
+    sender.shutdown()
 
 
 def test_an_address_that_is_none_is_wrong_use(tmp_path: Path) -> None:

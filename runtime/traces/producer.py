@@ -5,16 +5,16 @@ and then its pushes are traced with its own provider. In all others this costs a
 dictionary.
 """
 
-from collections.abc import Iterator
-from contextlib import contextmanager
-from types import ModuleType
-from typing import TYPE_CHECKING, Any, Final
+from types import TracebackType
+from typing import TYPE_CHECKING, Final, Self
 
 from runtime.traces import names
 from runtime.traces.carrier import NO_CARRIER, Carrier
 from runtime.traces.current import trace_api
 
 if TYPE_CHECKING:
+    from contextlib import AbstractContextManager
+
     from opentelemetry.trace import Span
 
 
@@ -27,6 +27,17 @@ class Sending:
 
     carrier: Carrier = NO_CARRIER
 
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        pass
+
     def tell(self, task_id: str, task_type: str, size: int) -> None:
         """Say which task is pushed, if it is one."""
 
@@ -35,9 +46,21 @@ class Sending:
 
 
 class _TracedSending(Sending):
-    def __init__(self, span: "Span") -> None:
+    def __init__(self, current: "AbstractContextManager[Span]") -> None:
+        self._current = current
+
+    def __enter__(self) -> Self:
+        self._span = self._current.__enter__()
         self.carrier = _carrier()
-        self._span = span
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self._current.__exit__(kind, error, traceback)
 
     def tell(self, task_id: str, task_type: str, size: int) -> None:
         self._span.set_attributes(
@@ -51,26 +74,21 @@ class _TracedSending(Sending):
 _UNTRACED: Final = Sending()
 
 
-@contextmanager
-def sending(queue: str) -> Iterator[Sending]:
-    """Return the span of a push; what is raised within is its error.
+def sending(queue: str) -> Sending:
+    """Return the span of a push, to be entered; what is raised within is its error.
 
     Args:
         queue: where the tasks go.
     """
     api = trace_api()
     if api is None:
-        yield _UNTRACED
-        return
+        return _UNTRACED
     attributes = names.of_queue(queue, "send") | {names.OPERATION_TYPE: "send"}
-    with _tracer(api).start_as_current_span(
-        f"send {queue}", kind=api.SpanKind.PRODUCER, attributes=attributes
-    ) as span:
-        yield _TracedSending(span)
-
-
-def _tracer(api: ModuleType) -> Any:
-    return api.get_tracer("brain-worker-pool")
+    return _TracedSending(
+        api.get_tracer("brain-worker-pool").start_as_current_span(
+            f"send {queue}", kind=api.SpanKind.PRODUCER, attributes=attributes
+        )
+    )
 
 
 def _carrier() -> Carrier:
