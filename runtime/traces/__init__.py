@@ -14,7 +14,7 @@ begins a trace at its first run, whose context its later attempts find in `first
 | module | what is there |
 |---|---|
 | `settings` | whether and where traces go; whether the packages are there |
-| `current` | the span that is current, for the log, and the API if anybody has loaded it |
+| `current` | the span that is current, for the log; the API, in a process that traces |
 | `carrier` | what a task carries of a span |
 | `names` | the names of attributes, by OpenTelemetry's conventions for messaging |
 | `producer` | the span of a push |

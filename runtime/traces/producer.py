@@ -1,8 +1,7 @@
 """The span of a push, in a process that traces.
 
-A producer needs no setting of ours: a service that has set OpenTelemetry up has loaded its API,
-and then its pushes are traced with its own provider. In all others this costs a look into a
-dictionary.
+A producer needs no setting of ours: in a service that has set OpenTelemetry up, pushes are traced
+with its own provider. In all others this costs a look or two, and loads nothing.
 """
 
 from types import TracebackType
@@ -10,7 +9,7 @@ from typing import TYPE_CHECKING, Final, Self
 
 from runtime.traces import names
 from runtime.traces.carrier import NO_CARRIER, Carrier
-from runtime.traces.current import trace_api
+from runtime.traces.current import tracing_api
 
 if TYPE_CHECKING:
     from contextlib import AbstractContextManager
@@ -80,7 +79,7 @@ def sending(queue: str) -> Sending:
     Args:
         queue: where the tasks go.
     """
-    api = trace_api()
+    api = tracing_api()
     if api is None:
         return _UNTRACED
     attributes = names.of_queue(queue, "send") | {names.OPERATION_TYPE: "send"}
