@@ -46,7 +46,8 @@ def _of_task(delivery: Delivery | Undecodable) -> "Logger":
     if isinstance(delivery, Delivery):
         task = delivery.task
         return logger.bind(task_id=task.id, task_type=task.type, attempt=task.attempt)
-    return logger.bind(task_id=delivery.task_id)
+    known = delivery.task_id
+    return logger if known is None else logger.bind(task_id=known)
 
 
 def _weight(outcome: Outcome) -> int:

@@ -16,6 +16,7 @@ from messages import (
     decode_payload,
     decode_task,
     encode_task,
+    renewed_task,
     rewrite_task,
 )
 from tests.messages.bodies import CREATED, body, names, objects, raw_body, values
@@ -227,3 +228,13 @@ def test_a_damaged_body_is_a_task_or_an_error_of_ours(data: st.DataObject) -> No
     end = data.draw(st.integers(start, len(raw)))
 
     task_or_error(raw[:start] + data.draw(st.binary(max_size=5)) + raw[end:])
+
+
+def test_a_renewed_task_keeps_its_trace_and_forgets_its_runs() -> None:
+    """A dead letter that is sent again stays in its producer's trace, as if it had never run."""
+    trace = {"traceparent": "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"}
+    pushed = encoded({}, **trace, tracestate="vendor=1")
+    run = rewrite_task(pushed, nonce="a", attempt=2, first_run=trace["traceparent"])
+    renewed = decode_task(renewed_task(run, nonce="b"))
+    assert (renewed.traceparent, renewed.tracestate) == (trace["traceparent"], "vendor=1")
+    assert (renewed.attempt, renewed.first_run) == (1, None)
