@@ -8,6 +8,7 @@
 | `script`, `missions` | what happens, step by step; the missions, and when a worker is killed |
 | `stage` | what a step works with |
 | `work` | the handler of its missions |
+| `ollama` | whether missions are chats, and can be |
 | `record` | what it has pushed, heard and done |
 | `answers` | hears the answers as any subscriber does |
 | `snapshot`, `reader` | what is to be seen at a moment; reading it from the servers |

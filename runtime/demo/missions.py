@@ -17,7 +17,7 @@ CAPABILITY: Final = "research"
 
 _STEPS: Final = 20
 _PAUSE: Final = 0.35
-"""Seconds of rest after each step of a mission: a mission takes seven, so it is halfway at the kill."""
+"""Seconds of rest after each step: a mission takes seven in all, and is halfway at the kill."""
 
 _FAR: Final = 0.3
 """The part of a mission that is done before its worker is killed."""

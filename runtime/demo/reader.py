@@ -183,10 +183,15 @@ def in_words(answer: Mapping[str, Any]) -> str:
     result = answer.get("result")
     detail = result if isinstance(result, dict) else {}
     if answer.get("success") is not True:
-        return str(detail.get("error", "failed"))
+        return _on_a_line(detail.get("error", "failed"))
     if "primes" in detail:
         return f"{detail['primes']:,} primes"
-    return " ".join(str(detail.get("reply", detail)).split())
+    return _on_a_line(detail.get("reply", detail))
+
+
+def _on_a_line(said: object) -> str:
+    """Return a text without what a terminal might obey: a model may reply anything."""
+    return " ".join("".join(c if c.isprintable() else " " for c in str(said)).split())
 
 
 def _ids(bodies: Sequence[bytes]) -> frozenset[str]:

@@ -15,7 +15,7 @@ from rich.console import Console
 from runtime import embedded, logs
 from runtime.brain import database, schema
 from runtime.brain.errors import BrainError
-from runtime.demo import picture, summary
+from runtime.demo import ollama, picture, summary
 from runtime.demo.answers import heard
 from runtime.demo.directory import temporary_directory
 from runtime.demo.errors import DemoError
@@ -127,6 +127,7 @@ async def _work(directory: Path, record: Record, stack: AsyncExitStack) -> None:
 
 async def _play(directory: Path, record: Record, stack: AsyncExitStack, shown: Screen) -> None:
     """Open what is needed, from the servers up, and go through the script."""
+    chats = await ollama.chats(os.environ)
     ticking = asyncio.create_task(_tick(record, shown))
     try:
         private = embedded.servers(directory / "data", valkey=True, postgres=True)
@@ -146,7 +147,6 @@ async def _play(directory: Path, record: Record, stack: AsyncExitStack, shown: S
     queue = await stack.enter_async_context(TaskQueue(redis_url))
     listening = await stack.enter_async_context(heard(redis_url, record))
     reader = Reader(session, engine, CLUSTER_ID, fleet, record)
-    chats = bool(os.environ.get("OLLAMA_HOST", "").strip())
     stage = Stage(queue, engine, fleet, reader, record, shown.rest, chats)
     await _together(_script(stage), _draw(stage, shown), fleet.watch(), listening)
     _show(shown, await reader.look())

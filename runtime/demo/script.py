@@ -143,7 +143,6 @@ async def kill_a_worker(stage: Stage) -> None:
 
 async def await_missions(stage: Stage) -> None:
     """Wait for the answers of all missions."""
-    stage.record.announce("All missions run on the worker that is left, till they are answered")
 
     async def one(mission: Mission) -> bool:
         answer = await stage.answer(mission.task_id)
@@ -220,8 +219,11 @@ async def _taken_over(stage: Stage, dead: str, task_ids: list[str], begun: float
         await asyncio.sleep(_LOOK)
     seconds = stage.record.elapsed - begun
     stage.record.recovery = Recovery(dead, len(task_ids), seconds)
-    verb = "runs" if len(task_ids) == 1 else "run"
     many = missions.in_number(len(task_ids))
+    verb = "runs" if len(task_ids) == 1 else "run"
     stage.record.note(f"{dead} is gone: its {many} {verb} elsewhere after {seconds:.1f} s")
+    stage.record.announce(
+        f"The {many} of {dead} {verb} elsewhere after {seconds:.1f} s; nothing is lost"
+    )
     await asyncio.sleep(max(stage.rest, _TOLD_AFTER))
     stage.record.kept = await stage.reader.look()

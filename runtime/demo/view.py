@@ -107,7 +107,7 @@ def _about(cluster: ClusterRow | None, *, wide: bool) -> Text:
         workers = "1 worker" if cluster.workers == 1 else f"{cluster.workers} workers"
         completed = f", {cluster.completed} missions completed" if wide else ""
         text.append(
-            f"  cluster {cluster.name}: {cluster.status}, {workers}, "
+            f"  {cluster.name}: {cluster.status}, {workers}, "
             f"health {cluster.health:.2f}, load {cluster.load:.0f}%{completed}",
             style="not bold default",
         )
@@ -146,7 +146,7 @@ def _workers(workers: Sequence[WorkerRow], *, wide: bool) -> Table:
 def _agents(agents: Sequence[AgentRow], left_out: int, *, wide: bool) -> Table:
     table = Table.grid(padding=(0, 1), expand=True)
     # Wide enough for all that comes, so that nothing jumps when it does.
-    for least in (23, 12, 8, 10) if wide else (15, 7, 9):
+    for least in (23, 12, 8, 10) if wide else (15, 6, 9):
         table.add_column(no_wrap=True, overflow="ellipsis", min_width=least)
     for agent in agents:
         # The end of a public id tells agents of a role apart.
@@ -197,7 +197,7 @@ def _how_far(mission: MissionRow) -> tuple[RenderableType, str]:
     if not mission.total:
         return f"{mission.done:,.0f} so far", ""
     share = min(1.0, mission.done / mission.total)
-    return ProgressBar(total=1.0, completed=share), f"{share:.0%}"
+    return ProgressBar(total=1.0, completed=share, complete_style="cyan"), f"{share:.0%}"
 
 
 def _log(events: Sequence[Event], room: int) -> Table:
