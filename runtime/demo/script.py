@@ -117,9 +117,10 @@ async def collect_metrics(stage: Stage) -> None:
     """Measure the cluster and the pool."""
     stage.record.announce("Measuring the cluster and its workers")
     row = await stage.do("collect_metrics", {"cluster_id": CLUSTER_ID})
-    figures = f"{row['busy_agents']} agents busy, load {row['load_percentage']:.0f}%"
+    agents = sum(row[f"{status}_agents"] for status in ("active", "idle", "busy", "failed"))
+    figures = f"{row['busy_agents']} of {agents} agents busy, load {row['load_percentage']:.0f}%"
     memory = row["memory_usage"]
-    measured = "" if memory is None else f", {memory:.1f}% of the memory a worker"
+    measured = "" if memory is None else f", memory {memory:.1f}% a worker"
     stage.record.note(f"collect_metrics: {figures}{measured}")
 
 
@@ -132,13 +133,17 @@ async def kill_a_worker(stage: Stage) -> None:
         if chosen is not None:
             break
         await asyncio.sleep(_LOOK)
-    running = [mission for mission in found if missions.runs_on(mission, chosen)]
+    held = [mission.task_id for mission in found if missions.runs_on(mission, chosen)]
     await stage.fleet.kill(chosen)
     begun = stage.record.elapsed
-    many = missions.in_number(len(running))
+    if not held:
+        stage.record.announce(f"{chosen} is killed; all missions were answered before")
+        stage.record.note(f"{chosen} killed with SIGKILL while it ran nothing")
+        return
+    many = missions.in_number(len(held))
     stage.record.announce(f"{chosen} is killed; its {many} must run elsewhere within 5 s")
     stage.record.note(f"{chosen} killed with SIGKILL while it ran {many}")
-    await _taken_over(stage, chosen, [mission.task_id for mission in running], begun)
+    await _taken_over(stage, chosen, held, begun)
 
 
 async def await_missions(stage: Stage) -> None:

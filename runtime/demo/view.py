@@ -78,7 +78,7 @@ def view(snapshot: Snapshot, width: int, height: int) -> RenderableType:
     lower = Layout(size=middle)
     lower.split_row(
         Layout(_panel("Agents", _agents(*agents, wide=wide)), ratio=9),
-        Layout(_panel("Missions", _missions(*missions)), ratio=11),
+        Layout(_panel("Missions", _missions(*missions, wide=wide)), ratio=11),
     )
     log = _log(snapshot.events, room - middle - _FRAME)
     whole = Layout()
@@ -162,9 +162,9 @@ def _agents(agents: Sequence[AgentRow], left_out: int, *, wide: bool) -> Table:
     return table
 
 
-def _missions(missions: Sequence[MissionRow], left_out: int) -> Table:
+def _missions(missions: Sequence[MissionRow], left_out: int, *, wide: bool) -> Table:
     table = Table.grid(padding=(0, 1), expand=True)
-    table.add_column(no_wrap=True, overflow="ellipsis", max_width=40)
+    table.add_column(no_wrap=True, overflow="ellipsis", max_width=40 if wide else 13)
     table.add_column(no_wrap=True, overflow="ellipsis")
     table.add_column(no_wrap=True, overflow="ellipsis", ratio=1)
     table.add_column(no_wrap=True, justify="right")

@@ -21,11 +21,11 @@ ORDER = (
     "spawn_agent: worker-",
     "scale_cluster: from 1 to 6",
     "delegate_task: worker-",
-    "collect_metrics: 6 agents busy",
+    "collect_metrics: 6 of 7 agents busy",
     "killed with SIGKILL",
     "run elsewhere after",
     "went on where the killed worker had saved them",
-    "collect_metrics: 0 agents busy",
+    "collect_metrics: 0 of 7 agents busy",
     "scale_cluster: from 6 to 0",
 )
 
