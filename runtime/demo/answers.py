@@ -6,6 +6,7 @@ from contextlib import asynccontextmanager
 from typing import Any, Final
 
 import msgspec
+from redis.asyncio.client import PubSub
 from redis.exceptions import RedisError
 
 from runtime.demo.errors import DemoError
@@ -26,27 +27,34 @@ async def heard(url: str, record: Record) -> AsyncIterator[asyncio.Task[None]]:
     client = async_client(url, socket_timeout=None)
     channel = client.pubsub()
     try:
-        async with asyncio.timeout(_SUBSCRIBED_WITHIN):
-            await channel.subscribe(keys.RESULTS_CHANNEL)
-            # Only then is every answer heard that comes.
-            while await channel.get_message(timeout=_SUBSCRIBED_WITHIN) is None:
-                pass
+        await _subscribe(channel)
         listening = asyncio.create_task(_listen(channel, record))
         try:
             yield listening
         finally:
             listening.cancel()
             await asyncio.wait([listening])
-    except (RedisError, TimeoutError) as error:
-        raise DemoError(f"The answers can't be heard: {describe(error)}.") from error
     finally:
         await channel.aclose()  # type: ignore[no-untyped-call]  # redis-py has no annotation there
         await client.aclose()
 
 
-async def _listen(channel: Any, record: Record) -> None:
-    async for message in channel.listen():
-        if message["type"] == "message":
-            answer = msgspec.json.decode(message["data"], type=dict[str, Any])
-            record.hear(str(answer.get("task_id")), answer)
-    raise DemoError("The server has ended the subscription to the answers.")
+async def _subscribe(channel: PubSub) -> None:
+    try:
+        async with asyncio.timeout(_SUBSCRIBED_WITHIN):
+            await channel.subscribe(keys.RESULTS_CHANNEL)
+            # Only when the server has said so is every answer heard that comes.
+            while await channel.get_message(timeout=_SUBSCRIBED_WITHIN) is None:
+                pass
+    except (RedisError, TimeoutError) as error:
+        raise DemoError(f"The answers can't be heard: {describe(error)}.") from error
+
+
+async def _listen(channel: PubSub, record: Record) -> None:
+    try:
+        async for message in channel.listen():
+            if message["type"] == "message":
+                answer = msgspec.json.decode(message["data"], type=dict[str, Any])
+                record.hear(str(answer.get("task_id")), answer)
+    except RedisError as error:
+        raise DemoError(f"The answers aren't heard any more: {describe(error)}.") from error

@@ -139,7 +139,7 @@ async def _play(directory: Path, record: Record, stack: AsyncExitStack, shown: S
     redis_url, database_url = places.redis_url or "", places.database_url or ""
     fleet = Fleet(directory)
     stack.push_async_callback(fleet.stop)
-    engine = database.engine(database_url, concurrency=2, application_name="brain-demo")
+    engine = database.engine(database_url, concurrency=3, application_name="brain-demo")
     stack.push_async_callback(engine.dispose)
     await schema.create_in_empty(engine)
     session = await open_session(redis_url, 5.0, random.random)

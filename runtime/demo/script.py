@@ -159,7 +159,14 @@ async def await_missions(stage: Stage) -> None:
         stage.record.note(f"{mission.label}: {in_words(answer)}, by {worker}{again}")
         return resumed is not None
 
-    resumed = await asyncio.gather(*(one(mission) for mission in stage.record.missions))
+    waiting = [asyncio.create_task(one(mission)) for mission in stage.record.missions]
+    try:
+        resumed = await asyncio.gather(*waiting)
+    finally:
+        # One that failed ends the demonstration, and the wait for the others.
+        for task in waiting:
+            task.cancel()
+        await asyncio.wait(waiting)
     if any(resumed):
         many = missions.in_number(sum(resumed))
         stage.record.note(f"{many} went on where the killed worker had saved them")

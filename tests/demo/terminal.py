@@ -12,6 +12,7 @@ import subprocess
 import sys
 import termios
 import time
+from contextlib import suppress
 from pathlib import Path
 from typing import Final, Self
 
@@ -35,7 +36,6 @@ class Demo:
 
     Args:
         directory: the test's.
-        command: what to run.
         variables: more of the environment.
     """
 
@@ -46,8 +46,9 @@ class Demo:
         self.temporary.mkdir()
         self._output, theirs = self._open()
         self.text = ""
-        self._decoder = codecs.getincrementaldecoder("utf-8")()
-        env = environment(directory, TMPDIR=str(self.temporary), TERM="xterm-256color", **variables)
+        # A signal may cut off what is being written to a terminal; the next moment is drawn anew.
+        self._decoder = codecs.getincrementaldecoder("utf-8")(errors="replace")
+        env = environment(directory, TMPDIR=str(self.temporary), TERM="xterm-256color")
         self._process = subprocess.Popen(
             [sys.executable, *self._command],
             cwd=directory,
@@ -66,7 +67,8 @@ class Demo:
         self.close()
         # Only a test that fails comes here with something that runs.
         for pid in self._running():
-            os.kill(pid, signal.SIGKILL)
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
         self._process.kill()
         self._process.wait()
 
@@ -128,20 +130,21 @@ class Demo:
 
 
 class OnTerminal(Demo):
-    """A demonstration on a terminal of 80 columns and 24 lines."""
+    """A demonstration on a terminal."""
 
+    columns, lines = 80, 24
     _command = ("-c", _ATTACHED)
 
     def _open(self) -> tuple[int, int]:
         ours, theirs = pty.openpty()
-        fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 24, 80, 0, 0))
+        fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", self.lines, self.columns, 0, 0))
         return ours, theirs
 
     def frames(self) -> list[list[str]]:
         """Return what the screen showed, one moment after the other, each as its lines."""
         inside = self.text.partition("\x1b[?1049h")[2].partition("\x1b[?1049l")[0]
-        drawn = [plain(frame) for frame in inside.split("\x1b[H") if frame.strip()]
-        return [frame.rstrip("\n").split("\n") for frame in drawn]
+        drawn = [plain(frame) for frame in inside.split("\x1b[H")]
+        return [frame.rstrip("\n").split("\n") for frame in drawn if frame.strip()]
 
     def after(self) -> list[str]:
         """Return what was written when the screen was the user's again, as lines."""
