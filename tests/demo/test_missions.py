@@ -1,10 +1,13 @@
+from datetime import UTC, datetime
+
 import anyio
 import pytest
 from attrs import evolve
 from hypothesis import given
 from hypothesis import strategies as st
 
-from actors import Worker
+from actors import Context, Worker
+from actors.notes import Notes
 from runtime.demo import missions, work
 from runtime.demo.missions import CAPABILITY, COUNT, NUMBERS, victim
 from runtime.demo.record import Mission, Record
@@ -57,6 +60,18 @@ def test_a_mission_is_answered() -> None:
     found = anyio.run(answer, {"start": 0, "stop": 1000, "steps": 7, "agent_id": "x"})
     assert found["success"] is True
     assert found["result"] == {"primes": 168, "steps": 7, "resumed_at": None}
+
+
+def test_a_mission_goes_on() -> None:
+    """A run after a death does the steps that are left, on top of what was counted before."""
+    notes = Notes(state=b"[9,1000]")
+    deadline = datetime(2026, 2, 17, tzinfo=UTC)
+    context = Context("1", work.TASK_TYPE, "brain:mission_tasks", "w", 1, deadline, notes)
+    payload = work.CountPrimes(start=0, stop=100, steps=10)
+    found = anyio.run(work.count_primes, payload, context)
+    assert found == {"primes": 1001, "steps": 10, "resumed_at": 9}
+    assert notes.kept == b"[10,1001]"
+    assert notes.progress == (10, 10)
 
 
 @pytest.mark.parametrize(
