@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 WORKERS ?= 2
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test check soak bench clean
+.PHONY: help setup run demo picture test check soak bench clean
 
 help:  ## Show the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
@@ -20,6 +20,12 @@ $(VENV)/.ready: pyproject.toml requirements.lock
 
 run: setup  ## Run a worker; with no REDIS_URL and DATABASE_URL it starts private servers
 	@exec $(BIN)/python -m runtime
+
+demo: setup  ## Show a cluster at work, and kill a worker in the middle of it
+	@exec $(BIN)/python -m runtime demo
+
+picture: setup  ## Make the picture in the README anew, from a run of the demo
+	$(BIN)/python -m runtime demo --picture docs/demo.svg
 
 check: setup  ## Lint, types, import contracts
 	$(BIN)/ruff format --check .

@@ -11,6 +11,7 @@
 | `push`, `payload` | pushes a task; where its payload comes from |
 | `status`, `overview`, `tables` | queues and workers: the command, what it finds, its tables |
 | `health` | tells whether this machine's workers are alive |
+| `demo` | the demonstration, which is in `runtime.demo` |
 | `place` | which server `push` and `status` mean |
 
 | exit code | means |

@@ -9,6 +9,7 @@ from cyclopts import App, CycloptsError
 from cyclopts.exceptions import UnusedCliTokensError
 
 from runtime.cli.dead import dead_app
+from runtime.cli.demo import demo
 from runtime.cli.health import health
 from runtime.cli.options import VARIABLES
 from runtime.cli.orders import cancel, pause, resume
@@ -48,6 +49,7 @@ def make_app() -> App:
     for command in (push, task, cancel, pause, resume, status, health):
         app.command(command)
     app.command(dead_app())
+    app.command(demo)
     return app
 
 
