@@ -12,6 +12,7 @@ from runtime.cli.dead import dead_app
 from runtime.cli.health import health
 from runtime.cli.options import VARIABLES
 from runtime.cli.orders import cancel, pause, resume
+from runtime.cli.pool import pool
 from runtime.cli.push import push
 from runtime.cli.status import status
 from runtime.cli.task import task
@@ -48,6 +49,7 @@ def make_app() -> App:
     for command in (push, task, cancel, pause, resume, status, health):
         app.command(command)
     app.command(dead_app())
+    app.command(pool)
     return app
 
 
