@@ -90,7 +90,7 @@ class ToSupervisor:
     def _report(self, composed: Composed, loop: asyncio.AbstractEventLoop) -> None:
         found = composed.worker.statistics()
         running = sum(task.seconds for task in found.running)
-        self._tell(Ended(found.ended, found.busy_seconds, running))
+        self._tell(Ended(found.ended, found.busy_seconds + running))
         loop.call_later(_TELL_EVERY, self._report, composed, loop)
 
     def _tell(self, message: line.Told) -> None:

@@ -22,6 +22,12 @@ _IDLE: Final = 0.6
 CALM: Final = 12.0
 """Seconds for which fewer workers must have been enough before one is retired."""
 
+_CALM_TASKS: Final = 3.0
+"""The same in the time that tasks take, where that is more."""
+
+_LONGEST_CALM: Final = 300.0
+"""Seconds that are always enough."""
+
 
 @frozen
 class Load:
@@ -118,28 +124,28 @@ class Calm:
     The number is the largest that was decided within that time: one quiet moment between two
     bursts retires nobody.
 
-    Args:
-        seconds: the time.
     """
 
-    def __init__(self, seconds: float = CALM) -> None:
-        self._seconds = seconds
+    def __init__(self) -> None:
         self._decided: deque[tuple[float, int]] = deque()
 
     def __repr__(self) -> str:
         return f"Calm({list(self._decided)})"
 
-    def steadied(self, workers: int, now: float) -> int:
+    def steadied(self, workers: int, service_time: float, now: float) -> int:
         """Return how many workers there are to be.
 
         Args:
             workers: what was decided now.
+            service_time: seconds that a task takes; the longer, the fewer arrivals tell of the
+                load, and the more time it takes.
             now: seconds of any clock that only goes forward.
         """
+        seconds = min(_LONGEST_CALM, max(CALM, _CALM_TASKS * service_time))
         # Only what may still be the largest is kept, in falling order.
         while self._decided and self._decided[-1][1] <= workers:
             self._decided.pop()
         self._decided.append((now, workers))
-        while now - self._decided[0][0] > self._seconds:
+        while now - self._decided[0][0] > seconds:
             self._decided.popleft()
         return self._decided[0][1]

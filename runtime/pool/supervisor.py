@@ -120,7 +120,7 @@ class Supervisor:
         """Look after the workers' processes."""
         for worker in list(self._team):
             code = worker.poll(now)
-            if not self._queues and worker.ready:
+            if not self._queues and not self._ending and worker.ready:
                 self._serve(worker.ready.queues)
             if code is not None:
                 self._team.remove(worker)
@@ -211,7 +211,7 @@ class Supervisor:
         ours = evolve(load, arrival_rate=load.arrival_rate * share, backlog=load.backlog * share)
         starting = sum(worker.ready is None for worker in self._active)
         decision = decide(ours, self._wanted, self._goal, starting=starting)
-        steadied = self._calm.steadied(decision.workers, now)
+        steadied = self._calm.steadied(decision.workers, load.service_time, now)
         if steadied != self._wanted:
             self._tell(decision, ours, steadied)
             self._wanted = steadied

@@ -6,7 +6,7 @@ latter is known without anybody's reports: busy slots, each as long as a task ta
 """
 
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Mapping
 from typing import Final
 
 from attrs import define, frozen
@@ -16,7 +16,13 @@ from runtime.pool.decision import Load
 SPAN: Final = 10.0
 """Seconds over which arrivals are counted: a burst counts for so long."""
 
-_UNKNOWN: Final = 1.0
+_SPAN_TASKS: Final = 3.0
+"""The same in the time that tasks take, where that is more: few tasks tell little."""
+
+_LONGEST_SPAN: Final = 120.0
+"""Seconds that are always enough."""
+
+UNKNOWN: Final = 1.0
 """Seconds that a task is believed to take while none has ended."""
 
 _REMEMBERED: Final = 60.0
@@ -68,22 +74,23 @@ class Window:
     def __repr__(self) -> str:
         return f"Window({len(self._looks)} looks)"
 
-    def add(self, queues: dict[str, QueueLook], service_time: float | None, now: float) -> Load:
+    def add(self, queues: dict[str, QueueLook], service_time: float, now: float) -> Load:
         """Add a look and return the load.
 
         Args:
             queues: what was found, by queue.
-            service_time: seconds that a task takes; None while that isn't known.
+            service_time: seconds that a task takes.
             now: seconds of any clock that only goes forward.
         """
         total = sum(look.waiting + look.held for look in queues.values())
         self._looks.append((now, total, sum(look.busy for look in queues.values())))
-        while now - self._looks[0][0] > SPAN:
+        took = max(service_time, 1e-6)
+        span = min(_LONGEST_SPAN, max(SPAN, _SPAN_TASKS * took))
+        while now - self._looks[0][0] > span:
             self._looks.popleft()
         oldest = max((self._age(name, look, now) for name, look in queues.items()), default=0.0)
         self._seen = now
-        took = _UNKNOWN if service_time is None else max(service_time, 1e-6)
-        grown = (total - self._looks[0][1]) / SPAN
+        grown = (total - self._looks[0][1]) / span
         busy = sum(busy for _, _, busy in self._looks) / len(self._looks)
         return Load(
             arrival_rate=max(0.0, busy / took + grown),
@@ -118,33 +125,31 @@ class Ended:
 
     Attributes:
         tasks: handlers that have ended.
-        seconds: the time that they took.
-        running: the time for which those have run that run now.
+        seconds: the time for which handlers have run, those included that run now.
     """
 
     tasks: int = 0
     seconds: float = 0.0
-    running: float = 0.0
 
 
 class ServiceTime:
     """How long tasks take, by what the workers have told lately.
 
-    What still runs counts with the time that it has run, so that tasks which take longer than
-    those before are noticed before they have ended.
+    It is the time for which slots were busy, for each task that ended. So tasks that take longer
+    than those before are noticed while they run. While little is known, it counts as one task more
+    that took what tasks took before.
     """
 
     def __init__(self) -> None:
         self._told: deque[tuple[float, int, float]] = deque()
-        self._last: dict[str, Ended] = {}
-        self._tasks = 0
-        self._seconds = 0.0
+        self._last: Mapping[str, Ended] = {}
+        self._before = self._found = UNKNOWN
 
     def __repr__(self) -> str:
-        return f"ServiceTime({self._tasks} tasks, {self._seconds:.3f} s)"
+        return f"ServiceTime({self._found:.3f} s)"
 
-    def note(self, workers: dict[str, Ended], now: float) -> float | None:
-        """Note what the workers tell now, and return the seconds that a task takes, if known.
+    def note(self, workers: Mapping[str, Ended], now: float) -> float:
+        """Note what the workers tell now, and return the seconds that a task takes.
 
         Args:
             workers: what each has done, by its name and process; who isn't there has ended.
@@ -158,16 +163,12 @@ class ServiceTime:
             seconds += told.seconds - before.seconds
         self._last = workers
         self._told.append((now, tasks, seconds))
-        self._tasks += tasks
-        self._seconds += seconds
         while now - self._told[0][0] > _REMEMBERED:
-            _, old_tasks, old_seconds = self._told.popleft()
-            self._tasks -= old_tasks
-            self._seconds -= old_seconds
-        return _mean(self._tasks, self._seconds, [told.running for told in workers.values()])
-
-
-def _mean(tasks: int, seconds: float, running: Sequence[float]) -> float | None:
-    if tasks:
-        return (seconds + sum(running)) / tasks
-    return max(_UNKNOWN, *running) if any(running) else None
+            self._told.popleft()
+        # Added up anew: sums from which old ones are taken away drift.
+        tasks = sum(tasks for _, tasks, _ in self._told)
+        seconds = sum(seconds for _, _, seconds in self._told)
+        if not tasks and not seconds:
+            self._before = self._found
+        self._found = (seconds + self._before) / (tasks + 1)
+        return self._found

@@ -57,7 +57,7 @@ def test_it_never_shrinks_while_tasks_wait_too_long(
 
 
 def test_late_tasks_bring_another_worker_when_the_others_have_started() -> None:
-    """What waits too long brings one more worker, whatever the figures say, but not at each look."""
+    """What waits too long brings one more worker, but not before the last one has started."""
     late = Load(arrival_rate=0, service_time=0.001, backlog=1, oldest=6)
     assert decide(late, 3, _ANY).workers == 4
     assert decide(late, 4, _ANY, starting=1).workers == 4
@@ -127,4 +127,12 @@ def test_calm_is_the_largest_number_of_the_last_seconds(decided: list[tuple[floa
         now += pause
         history.append((now, workers))
         within = [number for at, number in history if now - at <= CALM]
-        assert calm.steadied(workers, now) == max(within)
+        assert calm.steadied(workers, 0.1, now) == max(within)
+
+
+def test_calm_takes_longer_where_tasks_do() -> None:
+    """With tasks of 20 s a minute must be quiet before a worker is retired."""
+    calm = Calm()
+    calm.steadied(4, 20.0, 0.0)
+    assert calm.steadied(1, 20.0, 59.0) == 4
+    assert calm.steadied(1, 20.0, 61.0) == 1

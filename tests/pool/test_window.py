@@ -82,7 +82,7 @@ def test_no_figure_is_ever_negative(waiting: list[int], busy: int, age: float | 
     window = Window()
     for step, count in enumerate(waiting):
         look = QueueLook(count, busy, busy, b"%d" % count if count else None, age)
-        load = window.add({"q": look}, None, float(step))
+        load = window.add({"q": look}, 1.0, float(step))
         assert load.arrival_rate >= 0
         assert load.oldest >= 0
         assert load.backlog == count
@@ -91,24 +91,33 @@ def test_no_figure_is_ever_negative(waiting: list[int], busy: int, age: float | 
 def test_service_time_is_what_all_workers_tell() -> None:
     """The time that a task takes is that of all workers, also of those that have ended."""
     found = ServiceTime()
-    assert found.note({}, 0.0) is None
-    found.note({"a": Ended(10, 1.0), "b": Ended(10, 3.0)}, 1.0)
-    assert found.note({"b": Ended(10, 3.0)}, 2.0) == pytest.approx(0.2)
+    found.note({"a": Ended(), "b": Ended()}, 0.0)
+    found.note({"a": Ended(500, 50.0), "b": Ended(500, 150.0)}, 1.0)
+    assert found.note({"b": Ended(500, 150.0)}, 2.0) == pytest.approx(0.2, abs=0.001)
 
 
 def test_service_time_forgets() -> None:
     """What ended more than a minute ago counts no more."""
     found = ServiceTime()
-    found.note({"a": Ended(100, 1.0)}, 0.0)
-    assert found.note({"a": Ended(101, 6.0)}, 61.0) == pytest.approx(5.0)
+    found.note({"a": Ended(1000, 10.0)}, 0.0)
+    assert found.note({"a": Ended(2000, 5010.0)}, 61.0) == pytest.approx(5.0, abs=0.01)
+
+
+def test_service_time_is_kept_while_nothing_runs() -> None:
+    """A pool that idles still knows how long tasks took before."""
+    found = ServiceTime()
+    assert found.note({}, 0.0) == 1.0
+    found.note({"a": Ended(999, 100.0)}, 1.0)
+    assert found.note({"a": Ended(999, 100.0)}, 500.0) == pytest.approx(0.1, abs=0.005)
 
 
 def test_what_runs_for_long_is_noticed_before_it_ends() -> None:
     """The time that running tasks have run counts, so a slow kind is noticed before its end."""
     found = ServiceTime()
-    assert found.note({"a": Ended(0, 0.0, 40.0)}, 0.0) == 40.0
-    found.note({"a": Ended(10, 1.0)}, 1.0)
-    assert found.note({"a": Ended(10, 1.0, 59.0)}, 2.0) == pytest.approx(6.0)
+    assert found.note({"a": Ended(0, 40.0)}, 0.0) == 41.0
+    found = ServiceTime()
+    found.note({"a": Ended(9, 0.9)}, 0.0)
+    assert found.note({"a": Ended(9, 58.1)}, 30.0) == pytest.approx(5.9, abs=0.1)
 
 
 def test_two_pools_share_the_load() -> None:
