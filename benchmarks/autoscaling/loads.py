@@ -43,7 +43,7 @@ def loads() -> tuple[Load, ...]:
         ),
         _random("long tasks", 1800, chance, lambda at: 0.4 if at < 900 else 0.05, 0.4, 20.0),
         _wandering(chance),
-        *((recorded(),) if _RECORDED.exists() else ()),
+        recorded(),
     )
 
 

@@ -11,6 +11,8 @@
 | `push`, `payload` | pushes a task; where its payload comes from |
 | `status`, `overview`, `tables` | queues and workers: the command, what it finds, its tables |
 | `health` | tells whether this machine's workers are alive |
+| `pool` | runs a pool of worker processes (`runtime.pool`) |
+| `desired` | says how many workers there should be |
 | `place` | which server `push` and `status` mean |
 
 | exit code | means |

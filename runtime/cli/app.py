@@ -9,6 +9,7 @@ from cyclopts import App, CycloptsError
 from cyclopts.exceptions import UnusedCliTokensError
 
 from runtime.cli.dead import dead_app
+from runtime.cli.desired import desired
 from runtime.cli.health import health
 from runtime.cli.options import VARIABLES
 from runtime.cli.orders import cancel, pause, resume
@@ -50,6 +51,7 @@ def make_app() -> App:
         app.command(command)
     app.command(dead_app())
     app.command(pool)
+    app.command(desired)
     return app
 
 

@@ -8,6 +8,7 @@ from cyclopts import Group, Parameter
 from runtime.cli.options import WorkerOptions
 from runtime.cli.values import Count, Duration
 from runtime.errors import ConfigurationError
+from runtime.pool.decision import Goal
 
 SIZE: Final = Group("How many workers", sort_key=0)
 
@@ -45,15 +46,21 @@ def pool(*, size: PoolOptions = _SIZE, options: WorkerOptions = _DEFAULTS) -> in
         size: how many.
         options: how each worker runs.
     """
-    from runtime.pool.decision import Goal  # noqa: PLC0415 - other commands don't need them
-    from runtime.pool.program import run_pool  # noqa: PLC0415
+    from runtime.pool.program import run_pool  # noqa: PLC0415 - other commands don't need it
 
+    return run_pool(options, checked(size, options.concurrency))
+
+
+def checked(size: PoolOptions, slots: int) -> Goal:
+    """Return what the pool is to keep.
+
+    Args:
+        size: how many workers there may be.
+        slots: tasks that one of them runs at once.
+
+    Raises:
+        ConfigurationError: there may be fewer than there are always.
+    """
     if size.least > size.most:
         raise ConfigurationError("--max", str(size.most), f"at least --min, which is {size.least}")
-    goal = Goal(
-        least=size.least,
-        most=size.most,
-        target_wait=size.target_wait,
-        slots=options.concurrency,
-    )
-    return run_pool(options, goal)
+    return Goal(size.least, size.most, size.target_wait, slots)

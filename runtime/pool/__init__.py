@@ -8,6 +8,7 @@
     process     a worker's process, as the supervisor sees it
     child       the program of such a process: a worker that never outlives its supervisor
     supervisor  the actor: looks, decides, starts, retires, replaces
+    desired     the same decision for workers that something else starts
     program     the pool's own process: servers, signals, exit codes
 
 | what dies here | then |
