@@ -173,7 +173,10 @@ class Supervisor:
         elif self._options.burst and code == CLEAN:
             self._burst_over = True
         elif code == WRONG_USE and not self._queues:
-            self._code, self._refusal = WRONG_USE, worker.refusal
+            self._code, self._refusal = (
+                WRONG_USE,
+                worker.refusal or f"Worker {worker.worker_id} {how}",
+            )
         else:
             pause = self._restarts.ended(now - worker.ready_at if worker.ready else 0.0, now)
             why = worker.refusal
