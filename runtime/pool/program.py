@@ -4,7 +4,7 @@
 |---|---|
 | a signal before a worker was started | 0 |
 | a drain of all workers, or the end of `--burst`, with all answers settled | 0 |
-| a worker that could not settle, or had to be killed, at the end | 1 |
+| a worker that could not settle, or had to be killed, at the end; a crash | 1 |
 | an option, a handler module or a server with which no worker can start | 2 |
 """
 
@@ -28,7 +28,7 @@ from runtime.embedded.errors import EmbeddedError
 from runtime.errors import PoolError
 from runtime.pool.decision import Goal
 from runtime.pool.figures import Look, look_at
-from runtime.pool.supervisor import CLEAN, WRONG_USE, Supervisor
+from runtime.pool.supervisor import CLEAN, FAILED, WRONG_USE, Supervisor
 from runtime.producer_session import Session, open_session
 
 _TIMEOUT: Final = 5.0
@@ -51,6 +51,9 @@ def run_pool(options: WorkerOptions, goal: Goal) -> int:
         except (PoolError, EmbeddedError) as error:
             _say(options, str(error))
             return WRONG_USE
+        except Exception as error:  # noqa: BLE001 - the last to hear of it
+            logger.opt(exception=error).critical("The pool crashed, which is a bug")
+            return FAILED
 
 
 class _Pool:

@@ -155,8 +155,8 @@ class Supervisor:
     def _start(self, now: float) -> None:
         taken = {worker.seat for worker in self._team}
         seat = next(number for number in range(1, len(taken) + 2) if number not in taken)
-        options = evolve(self._options, worker_id=f"{self._name}-{seat}")
         try:
+            options = options_for(self._options, self._name, seat)
             self._team.append(WorkerProcess(options, seat, now))
         except OSError as error:
             pause = self._restarts.ended(0.0, now)
@@ -164,7 +164,7 @@ class Supervisor:
 
     def _note_end(self, worker: WorkerProcess, code: int, now: float) -> None:
         """Draw the consequences of a worker's end."""
-        how = how_it_ended(code)
+        how, why = how_it_ended(code), worker.refusal
         if worker.retired:
             # One that didn't take tasks yet may not have known the signal.
             if code != CLEAN and worker.ready:
@@ -173,24 +173,27 @@ class Supervisor:
         elif self._options.burst and code == CLEAN:
             self._burst_over = True
         elif code == WRONG_USE and not self._queues:
-            self._code, self._refusal = (
-                WRONG_USE,
-                worker.refusal or f"Worker {worker.worker_id} {how}",
-            )
+            self._code, self._refusal = WRONG_USE, why or f"Worker {worker.worker_id} {how}"
         else:
-            pause = self._restarts.ended(now - worker.ready_at if worker.ready else 0.0, now)
-            why = worker.refusal
-            if why is not None and why == self._refusal:
-                logger.debug("Worker {} can't start, as before", worker.worker_id)
-                return
-            self._refusal = why
-            logger.warning(
-                "Worker {} {}, another one starts in {:g} s{}",
-                worker.worker_id,
-                how,
-                pause,
-                f": {why}" if why else "",
-            )
+            self._replace(worker, how, now)
+
+    def _replace(self, worker: WorkerProcess, how: str, now: float) -> None:
+        """Let another worker start for one that has ended unasked, and say so."""
+        # Its tasks aren't done, even if others have found the queues empty.
+        self._burst_over = False
+        pause = self._restarts.ended(now - worker.ready_at if worker.ready else 0.0, now)
+        why = worker.refusal
+        if why is not None and why == self._refusal:
+            logger.debug("Worker {} can't start, as before", worker.worker_id)
+            return
+        self._refusal = why
+        logger.warning(
+            "Worker {} {}, another one starts in {:g} s{}",
+            worker.worker_id,
+            how,
+            pause,
+            f": {why}" if why else "",
+        )
 
     async def _look_around(self) -> None:
         """Look at the queues for ever, and decide."""
@@ -227,6 +230,17 @@ class Supervisor:
             wanted,
             decision.reason,
         )
+
+
+def options_for(options: WorkerOptions, name: str, seat: int) -> WorkerOptions:
+    """Return the options of one worker: the pool's, but for what no two workers may share.
+
+    Args:
+        options: the pool's.
+        name: what the workers' names begin with.
+        seat: the worker's number; no two that live have the same.
+    """
+    return evolve(options, worker_id=f"{name}-{seat}")
 
 
 def _now() -> float:

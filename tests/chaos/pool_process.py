@@ -45,9 +45,11 @@ class PoolProcess:
         """What the pool and its workers have logged so far."""
         return self._log.read_text(errors="replace")
 
-    def says(self, text: str, timeout: float = 30) -> None:
-        """Wait until the log holds a text."""
-        eventually(lambda: text in self.log, timeout, what=f"the pool says {text!r}:\n{self.log}")
+    def says(self, text: str, times: int = 1) -> None:
+        """Wait until the log holds a text so often."""
+        eventually(
+            lambda: self.log.count(text) >= times, what=f"the pool says {text!r}:\n{self.log}"
+        )
 
     def workers(self) -> set[int]:
         """Return the process ids of the workers that live."""
