@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 WORKERS ?= 2
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run demo picture test check soak bench clean
+.PHONY: help setup run demo picture test check soak bench simulate clean
 
 help:  ## Show the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
@@ -41,6 +41,9 @@ soak: setup  ## Long runs: kills, cuts, restarts, a full server
 
 bench: setup  ## Speed, as ratios measured in one run (BENCH="--json" for scripts)
 	$(BIN)/python -m benchmarks $(BENCH)
+
+simulate: setup  ## Autoscaling under loads, simulated: the table of docs/autoscaling.md
+	$(BIN)/python -m benchmarks.autoscaling
 
 clean:  ## Remove what the other targets made
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache build *.egg-info

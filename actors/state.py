@@ -170,6 +170,8 @@ class Statistics:
         cancelled: tasks dropped because they were cancelled.
         paused: queues from which it takes nothing.
         left_behind: threads that still run a handler that was given up.
+        ended: handlers that ended.
+        busy_seconds: the time that these took.
     """
 
     worker_id: str
@@ -188,3 +190,5 @@ class Statistics:
     cancelled: int
     paused: frozenset[str]
     left_behind: tuple[str, ...]
+    ended: int
+    busy_seconds: float

@@ -131,6 +131,8 @@ class Worker:
             cancelled=state.cancelled,
             paused=state.paused,
             left_behind=tuple(state.threads.values()),
+            ended=state.ended,
+            busy_seconds=state.busy_seconds,
         )
 
     def _running(self) -> tuple[RunningTask, ...]:

@@ -58,7 +58,12 @@ class Plan:
     @property
     def needs_database(self) -> bool:
         """Whether any of the handlers works on BRAiN's database."""
-        return BRAIN in self.options.handlers
+        return needs_database(self.options)
+
+
+def needs_database(options: WorkerOptions) -> bool:
+    """Say whether any of the handlers works on BRAiN's database."""
+    return BRAIN in options.handlers
 
 
 @frozen
@@ -114,7 +119,7 @@ async def compose(
     """
     options = plan.options
     async with AsyncExitStack() as stack:
-        redis_url, database_url = await _places(plan, stack)
+        redis_url, database_url = await places(options, stack)
         handlers, database = await _handlers(plan, redis_url, database_url, stack)
         broker = RedisBroker(
             redis_url,
@@ -142,11 +147,14 @@ async def compose(
         yield Composed(worker, _facts(plan, handlers, redis_url, database))
 
 
-async def _places(plan: Plan, stack: AsyncExitStack) -> tuple[str, str | None]:
-    """Return the URLs of Redis and, if it is needed, the database, starting private ones."""
-    options = plan.options
+async def places(options: WorkerOptions, stack: AsyncExitStack) -> tuple[str, str | None]:
+    """Return the URLs of Redis and, if it is needed, the database, starting private ones.
+
+    Raises:
+        EmbeddedError: a private server can't be used.
+    """
     valkey = not options.redis_url
-    postgres = plan.needs_database and not options.database_url
+    postgres = needs_database(options) and not options.database_url
     if not valkey and not postgres:
         return options.redis_url or "", options.database_url
     private = await stack.enter_async_context(

@@ -12,6 +12,8 @@
 | `status`, `overview`, `tables` | queues and workers: the command, what it finds, its tables |
 | `health` | tells whether this machine's workers are alive |
 | `demo` | the demonstration, which is in `runtime.demo` |
+| `pool` | runs a pool of worker processes (`runtime.pool`) |
+| `desired` | says how many workers there should be |
 | `place` | which server `push` and `status` mean |
 
 | exit code | means |

@@ -10,9 +10,11 @@ from cyclopts.exceptions import UnusedCliTokensError
 
 from runtime.cli.dead import dead_app
 from runtime.cli.demo import demo
+from runtime.cli.desired import desired
 from runtime.cli.health import health
 from runtime.cli.options import VARIABLES
 from runtime.cli.orders import cancel, pause, resume
+from runtime.cli.pool import pool
 from runtime.cli.push import push
 from runtime.cli.status import status
 from runtime.cli.task import task
@@ -50,6 +52,8 @@ def make_app() -> App:
         app.command(command)
     app.command(dead_app())
     app.command(demo)
+    app.command(pool)
+    app.command(desired)
     return app
 
 
