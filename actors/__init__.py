@@ -24,6 +24,7 @@ Knows no server, no environment and no command line; runs on asyncio and on trio
 | `broker` | `Broker` and `Session`: what the actors need of a server |
 | `state`, `ledger`, `settings`, `surroundings` | what the actors share and go by |
 | `recent`, `usage` | what the heartbeat tells of the last minute and of the process |
+| `instruments` | what measures a worker, if anything does |
 """
 
 from actors.broker import (
@@ -48,6 +49,7 @@ from actors.context import Context
 from actors.control import Backoff, Reject, Retry
 from actors.death_watch import Timing
 from actors.handlers import Handler, HandlerError, Handlers
+from actors.instruments import Instruments
 from actors.notes import StateTooLargeError, TaskLostError
 from actors.settings import WorkerSettings
 from actors.state import RunningTask, Statistics
@@ -65,6 +67,7 @@ __all__ = [
     "HandlerError",
     "Handlers",
     "Identity",
+    "Instruments",
     "LeaseLapsedError",
     "Look",
     "Member",

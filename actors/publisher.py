@@ -134,6 +134,10 @@ class Publisher:
             answers = [Settled.FAILED] * len(endings)
         else:
             self._refusals.clear(queue)
+        instruments = self._state.instruments
+        if instruments is not None:
+            outcomes = (outcome for outcome, _ in endings)
+            instruments.settled(queue, list(zip(outcomes, answers, strict=True)))
         now = anyio.current_time()
         for ending, answer in zip(endings, answers, strict=True):
             if answer is Settled.FAILED:
