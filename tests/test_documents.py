@@ -12,7 +12,7 @@ import pytest
 ROOT = Path(__file__).resolve().parent.parent
 DOCUMENTS = sorted([ROOT / "README.md", ROOT / "CHANGELOG.md", *(ROOT / "docs").glob("*.md")])
 FENCE = re.compile(r"^```(\w+)\n(.*?)^```", re.MULTILINE | re.DOTALL)
-COMMANDS = ("push", "status", "health", "dead", "task", "cancel", "pause", "resume")
+COMMANDS = ("push", "status", "health", "dead", "task", "cancel", "pause", "resume", "exporter")
 PARTS = tuple(("dead", part) for part in ("list", "show", "requeue", "purge"))
 
 
