@@ -79,7 +79,7 @@ class WorkerMetrics:
             catalogue.RUN.histogram(),
             catalogue.WAIT.histogram(),
         )
-        for (queue, name), tally in list(self.tasks.types.items()):
+        for (queue, name), tally in self.tasks.types().items():
             for outcome, count in list(tally.outcomes.items()):
                 ended.add_metric((queue, name, outcome), count)
             # What never ran has no distribution, and would make most of the lines.

@@ -63,7 +63,7 @@ def test_only_first_runs_tell_how_long_tasks_waited() -> None:
         (Succeeded(delivery(attempt=2), ran(), b"{}"), Settled.DONE),
         (Succeeded(delivery(deaths=1), ran(), b"{}"), Settled.DONE),
     ]
-    found = tally(*endings).types[Q, "known"]
+    found = tally(*endings).types()[Q, "known"]
     assert sum(found.runs.counts) == 3
     assert sum(found.waits.counts) == 1
     assert found.waits.total == 3.0
@@ -74,7 +74,7 @@ def test_what_the_server_said_counts() -> None:
     """A stale answer is stale whatever its run came to; what was refused counts when it is done."""
     failed = Failed(delivery(), ran(), "", "")
     found = tally((failed, Settled.STALE), (failed, Settled.CANCELLED), (failed, Settled.FAILED))
-    outcomes = found.types[Q, "known"].outcomes
+    outcomes = found.types()[Q, "known"].outcomes
     assert outcomes == {"succeeded": 0, "failed": 0, "retried": 0, "rejected": 0} | {
         "stale": 1,
         "cancelled": 1,
@@ -86,7 +86,7 @@ def test_types_are_bounded_by_what_is_registered() -> None:
     """A type without a handler is `unknown`; handlers of other queues make no series here."""
     rejected = Rejected(delivery("invented"), None, Reason.UNKNOWN_TYPE, "")
     found = tally((rejected, Settled.DONE))
-    assert set(found.types) == {(Q, "known"), (Q, "unknown")}
+    assert set(found.types()) == {(Q, "known"), (Q, "unknown")}
     assert found.dead == {(Q, Reason.ATTEMPTS_EXHAUSTED): 0, (Q, Reason.UNKNOWN_TYPE): 1}
 
 
