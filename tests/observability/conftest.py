@@ -38,7 +38,7 @@ class Show:
         prometheus: what has watched, still running.
         begin: when the load began, seconds since 1970.
         end: when all was over.
-        calm: alerts that were there, firing or pending, before there was any trouble.
+        calm: alerts that were firing before there was any trouble.
         fired: by the name of the alert that a trouble is to raise, what was firing then.
         before: likewise, what was firing right before that trouble.
         texts: what the workers and the exporter have shown.
@@ -170,12 +170,12 @@ def _calm(show: Show, server: Valkey) -> None:
     up = {"brain-worker": ["up"] * 3, "brain-exporter": ["up"]}
     eventually(lambda: show.prometheus.healthy() == up, what="all targets are scraped")
     # Before its first scrape the exporter wasn't there, for all that Prometheus knew.
-    eventually(lambda: not show.prometheus.alerts("pending"), what="nothing is pending")
+    eventually(lambda: not show.prometheus.alerts(), what="nothing fires any more")
     calm = time.time()
 
     def watched() -> bool:
-        show.calm |= show.prometheus.alerts() | show.prometheus.alerts("pending")
-        return time.time() - calm > 12
+        show.calm |= show.prometheus.alerts()
+        return time.time() - calm > 15
 
     eventually(watched, every=0.5)
 

@@ -18,7 +18,7 @@ TARGETS = [
 
 
 def test_a_healthy_pool_raises_no_alert(show: Show) -> None:
-    """Under load, before there is any trouble, nothing fires and nothing is about to."""
+    """Under load, before there is any trouble, nothing fires, for longer than any alert waits."""
     assert show.calm == set()
 
 
