@@ -11,7 +11,7 @@ from runtime.metrics import catalogue
 from tests.cli.commands import CLUSTER, Queue, Worker
 from tests.metrics.scrapes import fetch, scrape, where
 from tests.polling import eventually
-from tests.servers import free_port
+from tests.servers import free_port, make_valkey
 
 
 def listening(pid: int) -> set[str]:
@@ -137,6 +137,21 @@ def test_a_suspended_worker_tells_of_its_lease(tmp_path: Path, redis_url: str) -
         eventually(lambda: idle_ms() > 2_500)
         worker.signal(signal.SIGCONT)
         eventually(lambda: scrape(url).get_one("brain_worker_lease_margin_seconds") < 1.5)
+        assert worker.stop() == 0
+
+
+def test_a_lost_server_is_counted(tmp_path: Path) -> None:
+    """Calls and renewals that fail on their connection are counted, and the worker goes on."""
+    with (
+        make_valkey() as server,
+        Worker(tmp_path, "--metrics-port", "0", REDIS_URL=server.url).ready() as worker,
+    ):
+        url = where(worker)
+        assert scrape(url).get_one("brain_worker_redis_connection_errors_total") == 0
+        server.restart()
+        eventually(lambda: scrape(url).get_one("brain_worker_redis_connection_errors_total"))
+        with Queue(server.url) as queue:
+            queue.answered(queue.push("echo"))
         assert worker.stop() == 0
 
 
