@@ -79,4 +79,6 @@ def test_a_server_that_goes_and_comes(tmp_path: Path) -> None:
             eventually(lambda: scrape(url).get_one("brain_redis_up") == 1)
             assert scrape(url).get_one("brain_queue_waiting_tasks", queue="mine") == 0
             server.stop()
-            assert scrape(url).get_one("brain_redis_up") == 0
+            seen = scrape(url)
+            assert seen.get_one("brain_redis_up") == 0
+            assert "brain_queue_waiting_tasks" not in seen.names()
