@@ -5,10 +5,10 @@ BIN := $(VENV)/bin
 WORKERS ?= 2
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run demo picture test check soak bench simulate clean
+.PHONY: help setup run demo picture test check soak bench simulate dashboards observability-test clean
 
 help:  ## Show the targets
-	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 20
 
 setup: $(VENV)/.ready  ## Create .venv with everything the project needs
 
@@ -34,7 +34,7 @@ check: setup  ## Lint, types, import contracts
 	$(BIN)/lint-imports
 
 test: check  ## Everything that must hold before a change lands
-	$(BIN)/python -m pytest -n $(WORKERS) -m "not soak"
+	$(BIN)/python -m pytest -n $(WORKERS) -m "not soak and not observability"
 
 soak: setup  ## Long runs: kills, cuts, restarts, a full server
 	$(BIN)/python -m pytest -n $(WORKERS) -m soak --timeout 1800
@@ -44,6 +44,15 @@ bench: setup  ## Speed, as ratios measured in one run (BENCH="--json" for script
 
 simulate: setup  ## Autoscaling under loads, simulated: the table of docs/autoscaling.md
 	$(BIN)/python -m benchmarks.autoscaling
+
+dashboards: setup  ## Make Grafana's dashboard anew from deploy/grafana/dashboard.py
+	$(BIN)/python deploy/grafana/dashboard.py
+
+observability-test: setup  ## Alerts and dashboard with a real Prometheus (installs Debian's if none is there)
+	command -v promtool >/dev/null || apt-get install -y --no-install-recommends prometheus
+	promtool check config deploy/prometheus/prometheus.yml
+	promtool test rules deploy/prometheus/tests/rules.yml
+	$(BIN)/python -m pytest -n 0 -m observability tests/observability --timeout 600 $(OBSERVE)
 
 clean:  ## Remove what the other targets made
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache build *.egg-info

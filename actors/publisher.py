@@ -133,6 +133,10 @@ class Publisher:
             answers = [Settled.FAILED] * len(endings)
         else:
             self._refusals.clear(queue)
+        instruments = self._state.instruments
+        if instruments is not None:
+            outcomes = (outcome for outcome, _ in endings)
+            instruments.settled(queue, list(zip(outcomes, answers, strict=True)))
         now = anyio.current_time()
         state, succeeded, seconds = self._state, 0, 0.0
         for ending, answer in zip(endings, answers, strict=True):

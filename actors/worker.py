@@ -15,6 +15,7 @@ from loguru import logger
 from actors.broker import Broker, Member, Session
 from actors.death_watch import Timing
 from actors.handler import Handler
+from actors.instruments import Instruments
 from actors.ledger import Ledger
 from actors.scheduler import recurring_on
 from actors.settings import WorkerSettings
@@ -60,6 +61,7 @@ class Worker:
         timing: when another worker counts as dead.
         surroundings: wall clock and randomness.
         identity: what the heartbeat says of the process.
+        instruments: what measures it.
         on_stuck: called after all is settled when a handler can't be cancelled and so the worker
             can't return; gets the ids of such tasks. A process ends itself here.
 
@@ -80,6 +82,7 @@ class Worker:
         timing: Timing | None = None,
         surroundings: Surroundings | None = None,
         identity: Identity | None = None,
+        instruments: Instruments | None = None,
         on_stuck: Callable[[tuple[str, ...]], None] | None = None,
     ) -> None:
         named = (handler.queue for handler in handlers.values() if handler.queue)
@@ -101,7 +104,7 @@ class Worker:
         self._on_stuck = on_stuck
         self.worker_id = worker_id or f"worker-{self._surroundings.token()}"
         self._holder = f"{self.worker_id}#{self._surroundings.token()}"
-        self._state = WorkerState(concurrency)
+        self._state = WorkerState(concurrency, instruments=instruments)
         self._ledger = Ledger(self._queues)
         self._stop = StopRequest()
         self._ended: anyio.Event | None = None

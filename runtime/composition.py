@@ -10,7 +10,7 @@ import random
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from importlib.metadata import version
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import anyio
 from attrs import frozen
@@ -25,6 +25,7 @@ from runtime.cli.options import DATA_DIR, WorkerOptions
 from runtime.cli.screen import Facts
 from runtime.errors import ConfigurationError
 from runtime.loop_watch import StallLimits
+from runtime.metrics.package import needs_metrics
 from runtime.process_meter import ProcessMeter
 from runtime.redis import keys
 from runtime.redis.backoff import ReconnectBackoff
@@ -34,9 +35,12 @@ from runtime.task_queue import TaskQueue
 
 if TYPE_CHECKING:
     from sqlalchemy.ext.asyncio import AsyncEngine
+    from sqlalchemy.pool import QueuePool
 
     from runtime.brain.memory import Memory
     from runtime.brain.ollama import Ollama
+    from runtime.brain.ollama_meter import Meter
+    from runtime.metrics.worker import WorkerMetrics
 
 _LONGEST_NAME = 200
 
@@ -91,6 +95,8 @@ def prepare(options: WorkerOptions, surroundings: Surroundings | None = None) ->
         ignored = parse_url(options.redis_url).ignored
         if ignored:
             logger.warning("REDIS_URL: the pool decides these itself: {}", ", ".join(ignored))
+    if options.metrics_port is not None:
+        needs_metrics("--metrics-port")
     if plan.needs_database:
         _check_brain(options)
     elif options.database_url:
@@ -120,7 +126,8 @@ async def compose(
     options = plan.options
     async with AsyncExitStack() as stack:
         redis_url, database_url = await places(options, stack)
-        handlers, database = await _handlers(plan, redis_url, database_url, stack)
+        metrics = _metrics(options)
+        handlers, database = await _handlers(plan, redis_url, database_url, stack, metrics)
         broker = RedisBroker(
             redis_url,
             RedisSettings(
@@ -128,6 +135,7 @@ async def compose(
                 dead_letters_kept=options.dead_letters_kept,
                 stall=StallLimits(warning=options.stall_warning, limit=options.stall_limit),
             ),
+            meter=None if metrics is None else metrics.redis,
         )
         worker = Worker(
             broker,
@@ -143,8 +151,21 @@ async def compose(
                 usage=ProcessMeter().usage,
             ),
             on_stuck=on_stuck,
+            instruments=None if metrics is None else metrics.tasks,
         )
+        if metrics is not None:
+            where = (options.metrics_host, options.metrics_port or 0)
+            stack.enter_context(metrics.served(worker, handlers, *where))
         yield Composed(worker, _facts(plan, handlers, redis_url, database))
+
+
+def _metrics(options: WorkerOptions) -> "WorkerMetrics | None":
+    """Return what measures the worker, if somebody wants to know."""
+    if options.metrics_port is None:
+        return None
+    from runtime.metrics.worker import WorkerMetrics  # noqa: PLC0415 - off costs nothing
+
+    return WorkerMetrics()
 
 
 async def places(options: WorkerOptions, stack: AsyncExitStack) -> tuple[str, str | None]:
@@ -167,7 +188,11 @@ async def places(options: WorkerOptions, stack: AsyncExitStack) -> tuple[str, st
 
 
 async def _handlers(
-    plan: Plan, redis_url: str, database_url: str | None, stack: AsyncExitStack
+    plan: Plan,
+    redis_url: str,
+    database_url: str | None,
+    stack: AsyncExitStack,
+    metrics: "WorkerMetrics | None",
 ) -> tuple[Handlers, str | None]:
     """Return the chosen handlers, and where their database is, if they have one."""
     if not plan.needs_database or database_url is None:
@@ -181,10 +206,12 @@ async def _handlers(
     # One connection for each slot, and one for the watch over missions.
     engine = database.engine(database_url, concurrency=options.concurrency + 1)
     stack.push_async_callback(engine.dispose)
+    if metrics is not None:
+        metrics.watch_pool(cast("QueuePool", engine.pool))
     await _wait_for_database(engine, private=not options.database_url, within=options)
     redis = async_client(redis_url, client_name="brain-worker-probe")
     stack.push_async_callback(redis.aclose)
-    ollama, memory = _chat_services(options)
+    ollama, memory = _chat_services(options, None if metrics is None else metrics.ollama)
     stack.push_async_callback(ollama.aclose)
     stack.push_async_callback(memory.aclose)
     queue = TaskQueue(redis_url)
@@ -253,7 +280,7 @@ def _check_brain(options: WorkerOptions) -> None:
     _chat_services(options)
 
 
-def _chat_services(options: WorkerOptions) -> "tuple[Ollama, Memory]":
+def _chat_services(options: WorkerOptions, meter: "Meter | None" = None) -> "tuple[Ollama, Memory]":
     """Return what `agent.chat` works with; neither connects before it is used.
 
     Raises:
@@ -263,7 +290,10 @@ def _chat_services(options: WorkerOptions) -> "tuple[Ollama, Memory]":
     from runtime.brain.ollama import Ollama  # noqa: PLC0415
 
     ollama = Ollama(
-        options.ollama_host, model=options.ollama_model, embed_model=options.ollama_embed_model
+        options.ollama_host,
+        model=options.ollama_model,
+        embed_model=options.ollama_embed_model,
+        meter=meter,
     )
     return ollama, Memory(options.qdrant_url, options.data_dir / "qdrant")
 

@@ -11,6 +11,7 @@ from cyclopts.exceptions import UnusedCliTokensError
 from runtime.cli.dead import dead_app
 from runtime.cli.demo import demo
 from runtime.cli.desired import desired
+from runtime.cli.exporter import exporter
 from runtime.cli.health import health
 from runtime.cli.options import VARIABLES
 from runtime.cli.orders import cancel, pause, resume
@@ -48,7 +49,7 @@ def make_app() -> App:
         result_action="return_value",
     )
     app.default(worker)
-    for command in (push, task, cancel, pause, resume, status, health):
+    for command in (push, task, cancel, pause, resume, status, health, exporter):
         app.command(command)
     app.command(dead_app())
     app.command(demo)

@@ -11,7 +11,7 @@ from messages import MessageError, decode_task
 from runtime.heartbeats import Asks, queues_of, read_heartbeats, texts
 from runtime.redis import keys
 
-_LIVES: Final = 4.0
+LIVES: Final = 4.0
 """Seconds without a renewal after which a lease counts as lapsed; others reclaim by then."""
 
 _LONGEST_TIME: Final = 14
@@ -108,7 +108,7 @@ async def overview(session: Asks, named: Sequence[str], now: datetime) -> Overvi
     """
     beats = await read_heartbeats(session)
     names = queues_of(beats, named)
-    found = [await _queue(session, name, now) for name in names]
+    found = [await look_at(session, name, now) for name in names]
     renewals = {name: renewed for name, (_, renewed) in zip(names, found, strict=True)}
     clock = await session.ask("tell the time", "TIME")
     server_now = int(clock[0]) + int(clock[1]) / 1e6
@@ -147,8 +147,12 @@ def remarks(queues: Sequence[QueueView], workers: Sequence[WorkerView]) -> tuple
     return tuple(said)
 
 
-async def _queue(session: Asks, name: str, now: datetime) -> tuple[QueueView, dict[str, float]]:
-    """Look at a queue; return it, and when each of its holders was last renewed."""
+async def look_at(session: Asks, name: str, now: datetime) -> tuple[QueueView, dict[str, float]]:
+    """Look at a queue; return it, and when each of its holders was last renewed.
+
+    Raises:
+        PoolError: the server is out of reach or refuses.
+    """
     request = f"tell of {name}"
     waiting, dead, delayed, head, ranked, paused, trimmed, clock = await asyncio.gather(
         session.ask(request, "LLEN", name),
@@ -227,7 +231,7 @@ def _worker(
         processed=_count(beat.get("tasks_processed")),
         failed=_count(beat.get("tasks_failed")),
         heartbeat_s=max(0.0, (now - _time(beat.get("timestamp"), now)).total_seconds()),
-        lease_alive=bool(last) and all(at is not None and server_now - at < _LIVES for at in last),
+        lease_alive=bool(last) and all(at is not None and server_now - at < LIVES for at in last),
     )
 
 

@@ -235,12 +235,17 @@ class Supervisor:
 def options_for(options: WorkerOptions, name: str, seat: int) -> WorkerOptions:
     """Return the options of one worker: the pool's, but for what no two workers may share.
 
+    The first worker's metrics are at `--metrics-port`, the others' at the ports behind it.
+
     Args:
         options: the pool's.
         name: what the workers' names begin with.
         seat: the worker's number; no two that live have the same.
     """
-    return evolve(options, worker_id=f"{name}-{seat}")
+    port = options.metrics_port
+    # 0 finds each worker a port of its own.
+    port = port + seat - 1 if port else port
+    return evolve(options, worker_id=f"{name}-{seat}", metrics_port=port)
 
 
 def _now() -> float:

@@ -4,6 +4,7 @@ import asyncio
 import random
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from functools import partial
 from typing import Final
 
 import anyio
@@ -21,6 +22,7 @@ from runtime.redis.connection import async_client, dialer, parse_url, sync_clien
 from runtime.redis.failures import describe, is_final
 from runtime.redis.lease import Lease, LeaseThread, LeaseTiming
 from runtime.redis.line import Line, WaitingLine
+from runtime.redis.meter import Meter
 from runtime.redis.server_checks import check_server
 from runtime.redis.session import Lines, RedisSession
 
@@ -54,13 +56,17 @@ class RedisBroker:
     Args:
         url: a REDIS_URL.
         settings: figures.
+        meter: what measures the calls, the lease and the event loop, if anything does.
 
     Raises:
         ConfigurationError: the URL is wrong.
     """
 
-    def __init__(self, url: str, settings: RedisSettings | None = None) -> None:
+    def __init__(
+        self, url: str, settings: RedisSettings | None = None, *, meter: Meter | None = None
+    ) -> None:
         self._address = parse_url(url)
+        self._meter = meter
         self._settings = settings or RedisSettings()
 
     def __repr__(self) -> str:
@@ -107,6 +113,8 @@ class RedisBroker:
         )
         try:
             await self._begin(thread)
+            if self._meter is not None:
+                self._meter.joined(lease, watch)
             thread.start()
             async with anyio.create_task_group() as helpers:
                 helpers.start_soon(session.unblock_when_woken)
@@ -133,13 +141,10 @@ class RedisBroker:
         address = str(self._address)
         # One backoff for all: they lead to one server.
         backoff = ReconnectBackoff(random.random)
-        return Lines(
-            take=Line(dial, _CALL, backoff, address),
-            settle=Line(dial, _CALL, backoff, address),
-            rest=Line(dial, _CALL, backoff, address),
-            notes=Line(dial, _CALL, backoff, address),
-            waits={queue: WaitingLine(dial, _CALL, backoff, address) for queue in member.queues},
-        )
+        line = partial(Line, dial, _CALL, backoff, address, meter=self._meter)
+        wait = partial(WaitingLine, dial, _CALL, backoff, address, meter=self._meter)
+        waits = {queue: wait() for queue in member.queues}
+        return Lines(take=line(), settle=line(), rest=line(), notes=line(), waits=waits)
 
     async def _wait_for_server(self) -> None:
         """Connect for the first time, and look at what the server is."""
