@@ -26,7 +26,7 @@ from runtime.cli.screen import Facts
 from runtime.errors import ConfigurationError
 from runtime.loop_watch import StallLimits
 from runtime.process_meter import ProcessMeter
-from runtime.redis import keys
+from runtime.redis import keys, rights
 from runtime.redis.backoff import ReconnectBackoff
 from runtime.redis.broker import RedisBroker, RedisSettings
 from runtime.redis.connection import async_client, dialer, parse_url
@@ -122,6 +122,7 @@ async def compose(
                 connect_timeout=options.connect_timeout,
                 dead_letters_kept=options.dead_letters_kept,
                 stall=StallLimits(warning=options.stall_warning, limit=options.stall_limit),
+                also_needed=rights.of_brain() if plan.needs_database else (),
             ),
         )
         worker = Worker(

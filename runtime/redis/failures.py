@@ -10,6 +10,7 @@ from redis import exceptions
 
 _LONGEST: Final = 200
 _CLIENTS_FULL: Final = "max number of clients"
+_IN_SCRIPT: Final = "acl failure in script: "
 _REFUSED: Final = "connection refused: nothing listens there"
 _SILENT: Final = "it didn't answer in time"
 
@@ -75,6 +76,8 @@ _WORDS: Final[tuple[tuple[type[BaseException], str, str], ...]] = (
     ),
     (exceptions.NoPermissionError, "", "its access rules forbid it ({})"),
     (exceptions.AuthorizationError, "", "its access rules forbid it ({})"),
+    # A script's command that is forbidden isn't told by a kind of its own.
+    (exceptions.ResponseError, _IN_SCRIPT, "its access rules forbid it ({})"),
     (exceptions.OutOfMemoryError, "", "it is full (maxmemory is reached)"),
     (exceptions.ReadOnlyError, "", "it is a replica that takes no writes"),
     (exceptions.ResponseError, "", "it answered: {}"),
@@ -117,4 +120,6 @@ def _plain(error: BaseException) -> str:
     text = " ".join(str(error).split())
     # An unknown command's reply quotes its arguments, a password among them.
     text = re.split(r",? with args beginning with", text, maxsplit=1)[0]
+    if text.lower().startswith(_IN_SCRIPT):
+        text = re.split(r" script: ", text[len(_IN_SCRIPT) :], maxsplit=1)[0]
     return text if len(text) <= _LONGEST else text[: _LONGEST - 1] + "…"
