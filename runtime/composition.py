@@ -201,7 +201,7 @@ async def _wait_for_database(
         BrainError: its tables are others than the handlers need, it refuses us, or it stayed out
             of reach for `--connect-timeout`.
     """
-    from runtime.brain import schema  # noqa: PLC0415 - only BRAiN's handlers need it
+    from runtime.brain import database, schema  # noqa: PLC0415 - only BRAiN's handlers need them
 
     timeout = within.connect_timeout
     deadline = anyio.current_time() + (float("inf") if timeout is None else timeout)
@@ -213,7 +213,7 @@ async def _wait_for_database(
             await schema.check(engine)
         except DatabaseUnreachableError as error:
             # A refused password stays refused; a server that isn't there may come.
-            if not _may_come(error) or anyio.current_time() >= deadline:
+            if not database.may_come(error) or anyio.current_time() >= deadline:
                 raise
             pause = backoff.next()
             if backoff.worth_saying:
@@ -221,15 +221,6 @@ async def _wait_for_database(
             await anyio.sleep(min(pause, max(0.0, deadline - anyio.current_time())))
         else:
             return
-
-
-def _may_come(error: DatabaseUnreachableError) -> bool:
-    import asyncpg  # type: ignore[import-untyped]  # noqa: PLC0415  # it has annotations, but no py.typed
-
-    return isinstance(
-        error.__cause__,
-        OSError | asyncpg.CannotConnectNowError | asyncpg.TooManyConnectionsError,
-    )
 
 
 def _check_brain(options: WorkerOptions) -> None:

@@ -57,6 +57,8 @@ def of_brain() -> tuple[Words, ...]:
     waiting, mission = keys.MISSION_QUEUE, keys.mission_agent(_ANY)
     return (
         ("PING",),
+        ("EVAL_RO", "return 0", "0"),
+        ("EVALSHA_RO", "0" * 40, "0"),
         ("GET", keys.result(_ANY)),
         ("MGET", keys.heartbeat(_ANY)),
         ("SET", mission, "1"),

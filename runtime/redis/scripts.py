@@ -83,6 +83,15 @@ async def run(call: Call, name: str, key_names: Sequence[Word], *arguments: Word
         return await call("EVAL", code.source, len(key_names), *key_names, *arguments)
 
 
+async def read(call: Call, name: str, key_names: Sequence[Word], *arguments: Word) -> Any:
+    """Run a script that only reads, as `run` does; who asks needs no right to write its keys."""
+    code = script(name)
+    try:
+        return await call("EVALSHA_RO", code.digest, len(key_names), *key_names, *arguments)
+    except NoScriptError:
+        return await call("EVAL_RO", code.source, len(key_names), *key_names, *arguments)
+
+
 async def take(call: Call, queue: str, holder: str, limit: int) -> Taken:
     """Take up to `limit` tasks that wait.
 
@@ -143,7 +152,7 @@ async def find(  # noqa: PLR0913, PLR0917 - where, what, and how much of it
     Returns:
         How many bodies were looked at; then those that have it, each followed by its score.
     """
-    found: list[Any] = await run(call, "find", (key,), kind, text, first, last)
+    found: list[Any] = await read(call, "find", (key,), kind, text, first, last)
     return found
 
 
@@ -154,7 +163,7 @@ async def find_dead(call: Call, queue: str, task_id: str, start: str, count: int
         The last entry that was looked at, or an empty text; then, if the task was found, its
         entry's id, reason, error and time.
     """
-    found: list[bytes] = await run(call, "find_dead", (keys.dead(queue),), task_id, start, count)
+    found: list[bytes] = await read(call, "find_dead", (keys.dead(queue),), task_id, start, count)
     return found
 
 
