@@ -14,9 +14,12 @@ from runtime.redis import keys, rights
 from runtime.redis.connection import dialer
 from runtime.redis.links import hang_up, open_link
 from tests import access
+from tests.brain import conftest as brain
 from tests.brain.conftest import World
 from tests.cli.commands import Queue, Worker, run
 from tests.servers import Valkey, eventually, make_valkey
+
+services, world = brain.services, brain.world
 
 QUEUES = (keys.CLUSTER_QUEUE, keys.MISSION_QUEUE)
 LUA = Path(rights.__file__).parent / "lua"
@@ -251,6 +254,3 @@ def _travel(
             journey.asks("operator", "status", "--json")
             journey.asks("operator", "status")
             assert second.stop() == 0, second.log()
-
-
-pytest_plugins = ("tests.brain.conftest",)

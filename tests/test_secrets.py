@@ -12,9 +12,12 @@ import pytest
 
 from runtime.redis import keys
 from runtime.redis.connection import sync_client
+from tests.brain import conftest as brain
 from tests.brain.conftest import World
 from tests.cli.commands import Queue, Worker, run
 from tests.servers import Valkey, eventually, make_valkey
+
+services, world = brain.services, brain.world
 
 REDIS_SECRET = "Red1s-hunter2"  # noqa: S105 - of a test
 DATABASE_SECRET = "Dat4base-hunter2"  # noqa: S105
@@ -214,6 +217,3 @@ def test_a_crash_report_shows_nothing(log_format: str) -> None:
     done = subprocess.run(words, capture_output=True, text=True, check=True)
     assert "RuntimeError: no login at redis://***@127.0.0.1:1 with ***" in done.stderr
     _clean(done.stderr, "the report")
-
-
-pytest_plugins = ("tests.brain.conftest",)
