@@ -3,9 +3,12 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 WORKERS ?= 2
+# Tools that look at the packages from outside, so that the lock file needn't hold theirs.
+TOOLS := build/tools
+SBOM_PYTHON ?= $(BIN)/python
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run demo picture test check soak bench simulate dashboards observability-test clean
+.PHONY: help setup run demo picture test check soak bench simulate dashboards observability-test audit sbom clean
 
 help:  ## Show the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 20
@@ -53,6 +56,18 @@ observability-test: setup  ## Alerts and dashboard with a real Prometheus (insta
 	promtool check config deploy/prometheus/prometheus.yml
 	promtool test rules deploy/prometheus/tests/rules.yml
 	$(BIN)/python -m pytest -n 0 -m observability tests/observability --timeout 600 $(OBSERVE)
+
+$(TOOLS)/.ready: Makefile
+	$(PYTHON) -m venv $(TOOLS)
+	$(TOOLS)/bin/python -m pip install --quiet pip-audit==2.10.1 cyclonedx-bom==7.5.0
+	@touch $@
+
+audit: $(TOOLS)/.ready  ## Known vulnerabilities of the locked packages; fails where it can't ask
+	$(TOOLS)/bin/pip-audit --strict --disable-pip --no-deps --requirement requirements.lock
+
+sbom: setup $(TOOLS)/.ready  ## build/sbom.cdx.json: what is installed, or SBOM_PYTHON=… of an image
+	$(TOOLS)/bin/cyclonedx-py environment $(SBOM_PYTHON) --output-reproducible \
+	  --output-format JSON --output-file build/sbom.cdx.json
 
 clean:  ## Remove what the other targets made
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache build *.egg-info

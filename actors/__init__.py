@@ -9,8 +9,10 @@ Knows no server, no environment and no command line; runs on asyncio and on trio
 | `intake`, `refusals` | where held tasks enter; which queues the server refuses |
 | `executor`, `execution`, `idle` | a slot; the steps of a run; slots without work |
 | `retry`, `failures` | whether and when a failed task is tried again; what went wrong, in words |
+| `concealment` | what went wrong, without the payload's secrets |
 | `processes`, `warm_process`, `process_*` | handlers in processes of their own |
 | `publisher`, `answers` | tells the server how tasks ended; composes what it is told |
+| `repeats` | bounds what is said of a flood of bodies that can't be run |
 | `janitor`, `death_watch`, `recovery` | recovers the tasks of the dead; who is dead; what becomes |
 | `promoter` | moves delayed tasks whose time has come |
 | `order_watch` | looks for what people order: cancelled tasks, paused queues |

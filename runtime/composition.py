@@ -27,7 +27,7 @@ from runtime.errors import ConfigurationError
 from runtime.loop_watch import StallLimits
 from runtime.metrics.package import needs_metrics
 from runtime.process_meter import ProcessMeter
-from runtime.redis import keys
+from runtime.redis import keys, rights
 from runtime.redis.backoff import ReconnectBackoff
 from runtime.redis.broker import RedisBroker, RedisSettings
 from runtime.redis.connection import async_client, dialer, parse_url
@@ -134,6 +134,7 @@ async def compose(
                 connect_timeout=options.connect_timeout,
                 dead_letters_kept=options.dead_letters_kept,
                 stall=StallLimits(warning=options.stall_warning, limit=options.stall_limit),
+                also_needed=rights.of_brain() if plan.needs_database else (),
             ),
             meter=None if metrics is None else metrics.redis,
         )
@@ -235,7 +236,7 @@ async def _wait_for_database(
         BrainError: its tables are others than the handlers need, it refuses us, or it stayed out
             of reach for `--connect-timeout`.
     """
-    from runtime.brain import schema  # noqa: PLC0415 - only BRAiN's handlers need it
+    from runtime.brain import database, schema  # noqa: PLC0415 - only BRAiN's handlers need them
 
     timeout = within.connect_timeout
     deadline = anyio.current_time() + (float("inf") if timeout is None else timeout)
@@ -247,7 +248,7 @@ async def _wait_for_database(
             await schema.check(engine)
         except DatabaseUnreachableError as error:
             # A refused password stays refused; a server that isn't there may come.
-            if not _may_come(error) or anyio.current_time() >= deadline:
+            if not database.may_come(error) or anyio.current_time() >= deadline:
                 raise
             pause = backoff.next()
             if backoff.worth_saying:
@@ -255,15 +256,6 @@ async def _wait_for_database(
             await anyio.sleep(min(pause, max(0.0, deadline - anyio.current_time())))
         else:
             return
-
-
-def _may_come(error: DatabaseUnreachableError) -> bool:
-    import asyncpg  # type: ignore[import-untyped]  # noqa: PLC0415  # it has annotations, but no py.typed
-
-    return isinstance(
-        error.__cause__,
-        OSError | asyncpg.CannotConnectNowError | asyncpg.TooManyConnectionsError,
-    )
 
 
 def _check_brain(options: WorkerOptions) -> None:

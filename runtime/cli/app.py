@@ -8,6 +8,7 @@ from typing import Final
 from cyclopts import App, CycloptsError
 from cyclopts.exceptions import UnusedCliTokensError
 
+from messages.redaction import redact
 from runtime.cli.dead import dead_app
 from runtime.cli.demo import demo
 from runtime.cli.desired import desired
@@ -89,7 +90,7 @@ def _version() -> str:
 
 
 def _wrong_use(sentence: str) -> int:
-    print(sentence, file=sys.stderr)  # noqa: T201 - it is the command line's
+    print(redact(sentence), file=sys.stderr)  # noqa: T201 - it is the command line's
     return WRONG_USE
 
 

@@ -18,6 +18,7 @@ from anyio.abc import TaskStatus
 from loguru import logger
 
 from actors import HandlerError, Statistics, Worker, WorkerError
+from messages.redaction import redact
 from runtime import logs, state_file
 from runtime.brain.errors import BrainError
 from runtime.cli import screen
@@ -26,6 +27,7 @@ from runtime.cli.signals import Deadline, StoppedEarlyError, StopSignals, leave_
 from runtime.composition import Composed, Plan, compose, prepare
 from runtime.embedded.errors import EmbeddedError
 from runtime.errors import ConfigurationError, PoolError
+from runtime.settings_secrets import secrets_of
 from runtime.state_file import StateFile
 
 CLEAN: Final = 0
@@ -59,7 +61,8 @@ def run_worker(options: WorkerOptions, front: Front | None = None) -> int:
         options: how it runs.
         front: who is told; people, on the terminal or in the log, unless somebody else is named.
     """
-    logs.configure(options.log_level, options.log_format)
+    urls = (options.redis_url, options.database_url, options.qdrant_url, options.ollama_host)
+    logs.configure(options.log_level, options.log_format, secrets=secrets_of(urls))
     front = front or People(options)
     with StopSignals() as signals:
         try:
@@ -271,7 +274,7 @@ class People:
         if self._options.log_format == "json":
             logger.critical("{}", sentence)
         else:
-            print(sentence, file=sys.stderr)  # noqa: T201 - it is the command line's
+            print(redact(sentence), file=sys.stderr)  # noqa: T201 - it is the command line's
 
 
 def _report(found: Statistics) -> int:
