@@ -5,10 +5,10 @@ BIN := $(VENV)/bin
 WORKERS ?= 2
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test check soak bench clean
+.PHONY: help setup run test check soak bench lock container-test clean
 
 help:  ## Show the targets
-	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 16
 
 setup: $(VENV)/.ready  ## Create .venv with everything the project needs
 
@@ -35,6 +35,12 @@ soak: setup  ## Long runs: kills, cuts, restarts, a full server
 
 bench: setup  ## Speed, as ratios measured in one run (BENCH="--json" for scripts)
 	$(BIN)/python -m benchmarks $(BENCH)
+
+lock: setup  ## Write requirements-worker.lock, what the image installs, from requirements.lock
+	$(BIN)/python deploy/worker_lock.py > requirements-worker.lock
+
+container-test: setup  ## Build the image and run it, as root (installs buildah, debootstrap, runc)
+	tests/container/run.sh
 
 clean:  ## Remove what the other targets made
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache build *.egg-info

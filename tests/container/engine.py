@@ -12,7 +12,7 @@ import subprocess
 import sys
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 from runtime.embedded.account import unprivileged
 from runtime.embedded.binaries import POSTGRES, postgres_program, valkey_server
@@ -102,7 +102,7 @@ class Engine:
         self._ports = {name: free_port() for name in _PORTS}
         self.containers: list[Container] = []
 
-    def __enter__(self) -> "Engine":
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -198,9 +198,7 @@ class Engine:
         program = entrypoint[entrypoint.index("python") + 1 :]
         return [sys.executable, *program, *words]
 
-    def _postgres(
-        self, service: Mapping[str, Any], words: list[str], directory: Path
-    ) -> list[str]:
+    def _postgres(self, service: Mapping[str, Any], words: list[str], directory: Path) -> list[str]:
         """Make the database as the image's entry point does, and return what then runs."""
         environment = service["environment"]
         account = unprivileged(POSTGRES, postgres_program("postgres"), directory)

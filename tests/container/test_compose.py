@@ -138,7 +138,11 @@ def _bring_up(project: dict[str, Any], directory: Path) -> None:
     with Engine(project, directory) as engine:
         engine.up(worker=3)
         workers = engine.of("worker")
-        assert [one.name for one in workers] == ["brain-worker-1", "brain-worker-2", "brain-worker-3"]
+        assert [one.name for one in workers] == [
+            "brain-worker-1",
+            "brain-worker-2",
+            "brain-worker-3",
+        ]
         for worker in workers:
             engine.wait_healthy(worker)
         _wait_for_heartbeats(engine, 3)
