@@ -8,7 +8,7 @@ tools stay out. `make lock` writes the file, and a test compares it.
 import re
 import sys
 import tomllib
-from importlib.metadata import requires
+from importlib.metadata import PackageNotFoundError, requires
 from pathlib import Path
 from typing import Final
 
@@ -17,6 +17,8 @@ from packaging.utils import canonicalize_name
 
 _ROOT: Final = Path(__file__).resolve().parent.parent
 _NOT_IN_THE_IMAGE: Final = {"embedded"}
+_OLDEST: Final = {"python_version": "3.11", "python_full_version": "3.11.0"}
+"""The Python whose needs count: a later one needs no more, and the lock file's markers say so."""
 
 
 def main() -> int:
@@ -53,13 +55,18 @@ def _closure(direct: list[Requirement]) -> set[str]:
             if (name, extra) in found:
                 continue
             found.add((name, extra))
-            needs = [Requirement(text) for text in requires(name) or ()]
-            waiting.extend(
-                need
-                for need in needs
-                if need.marker is None or need.marker.evaluate({"extra": extra})
-            )
+            for need in _needs(name):
+                if need.marker is None or need.marker.evaluate({**_OLDEST, "extra": extra}):
+                    waiting.append(need)
     return {name for name, _ in found}
+
+
+def _needs(name: str) -> list[Requirement]:
+    try:
+        return [Requirement(text) for text in requires(name) or ()]
+    except PackageNotFoundError:
+        # One that only an older Python than this one needs.
+        return []
 
 
 if __name__ == "__main__":

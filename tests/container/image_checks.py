@@ -112,7 +112,7 @@ def test_a_long_task_is_healthy_and_drained(tmp_path: Path, redis_url: str) -> N
         for _ in range(5):
             assert worker.health().returncode == 0
         worker.signal()
-        worker.says("Stopping: the task has up to 30 s")
+        worker.says("Stopping: the task running has up to 30 s")
         assert queue.result(task) is None
         (worker.volume / "told").touch()
         assert worker.wait() == 0, worker.logs()
