@@ -19,7 +19,7 @@ from tests.servers import Valkey
 
 _SLOTS = "4"
 _PAUSE = 0.1
-"""Seconds between two of the producer's batches."""
+"""Seconds between two of the producer's batches, which keep 7 of 12 slots busy."""
 
 
 class _Producer:
@@ -44,9 +44,9 @@ class _Producer:
         chance = random.Random(5)
         with self._server.client() as client:
             while not self._ending.is_set():
-                self.ids += push_work(client, 12, chance)
+                self.ids += push_work(client, 6, chance)
                 # Long enough to run while its worker is asked to end.
-                self.ids.append(push(client, "work", {"ms": 700}))
+                self.ids.append(push(client, "work", {"ms": 400}))
                 self._ending.wait(_PAUSE)
 
 

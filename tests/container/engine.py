@@ -76,9 +76,12 @@ class Container:
             timeout=60,
         )
 
-    def stop(self) -> int:
-        """Stop it as the engine does, within its grace period, and return the exit code."""
+    def ask_to_stop(self) -> None:
+        """Send the signal that the engine sends first."""
         self.process.send_signal(signal.Signals[self.service.get("stop_signal", "SIGTERM")])
+
+    def wait(self) -> int:
+        """Wait for the end, within the grace period, and return the exit code."""
         return self.process.wait(seconds(self.service["stop_grace_period"]))
 
     def close(self) -> None:
@@ -187,14 +190,14 @@ class Engine:
         return {"PATH": "/usr/bin:/bin", **own}
 
     def _command(self, name: str, service: Mapping[str, Any], directory: Path) -> list[str]:
-        words = [str(word) for word in service["command"]]
+        entrypoint = service.get("entrypoint") or dockerfile.exec_form(dockerfile.one("ENTRYPOINT"))
+        words = [str(word) for word in service.get("command", ())]
         if name == "redis":
             port = str(self._ports[name])
             place = ["--port", port, "--bind", "127.0.0.1", "--dir", str(directory)]
             return [str(valkey_server()), *words[1:], *place]
         if name == "postgres":
             return self._postgres(service, words, directory)
-        entrypoint = service.get("entrypoint") or dockerfile.exec_form(dockerfile.one("ENTRYPOINT"))
         program = entrypoint[entrypoint.index("python") + 1 :]
         return [sys.executable, *program, *words]
 

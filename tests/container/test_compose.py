@@ -90,10 +90,14 @@ def test_names_are_those_of_the_guides() -> None:
 def test_the_grace_is_shorter_than_the_engines() -> None:
     """The engine waits longer than a worker takes at most: its grace and 10 s."""
     worker = services(OWN)["worker"]
-    (option, grace) = worker["command"]
-    assert option == "--grace"
-    assert compose.seconds(grace) == WorkerOptions().grace
-    assert compose.seconds(worker["stop_grace_period"]) > compose.seconds(grace) + 10
+    assert compose.seconds(worker["stop_grace_period"]) > WorkerOptions().grace + 10
+
+
+def test_an_image_of_ones_own_keeps_its_options() -> None:
+    """The file replaces no option that an image built on ours has, such as --handlers."""
+    worker = services(OWN)["worker"]
+    assert not {"command", "entrypoint"} & set(worker)
+    assert dockerfile.exec_form(dockerfile.one("CMD")) == []
 
 
 def test_image_and_file_agree() -> None:
@@ -148,7 +152,9 @@ def _bring_up(project: dict[str, Any], directory: Path) -> None:
         _wait_for_heartbeats(engine, 3)
         _journey(workers[0])
         for worker in workers:
-            assert worker.stop() == 0, worker.logs()
+            worker.ask_to_stop()
+        for worker in workers:
+            assert worker.wait() == 0, worker.logs()
         assert [engine.health(worker) for worker in workers] == [1, 1, 1]
 
 
