@@ -8,7 +8,8 @@ TOOLS := build/tools
 SBOM_PYTHON ?= $(BIN)/python
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run demo picture test check soak bench simulate dashboards observability-test audit sbom clean
+.PHONY: help setup run demo picture test check soak bench simulate lock clean
+.PHONY: dashboards observability-test container-test audit sbom
 
 help:  ## Show the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 20
@@ -68,6 +69,12 @@ audit: $(TOOLS)/.ready  ## Known vulnerabilities of the locked packages; fails w
 sbom: setup $(TOOLS)/.ready  ## build/sbom.cdx.json: what is installed, or SBOM_PYTHON=… of an image
 	$(TOOLS)/bin/cyclonedx-py environment $(SBOM_PYTHON) --output-reproducible \
 	  --output-format JSON --output-file build/sbom.cdx.json
+
+lock: setup  ## Write requirements-worker.lock, what the image installs, from requirements.lock
+	$(BIN)/python deploy/worker_lock.py > requirements-worker.lock
+
+container-test: setup  ## Build the image and run it, as root (installs buildah, debootstrap, runc)
+	tests/container/run.sh
 
 clean:  ## Remove what the other targets made
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache build *.egg-info
