@@ -25,6 +25,7 @@ Knows no server, no environment and no command line; runs on asyncio and on trio
 | `broker` | `Broker` and `Session`: what the actors need of a server |
 | `state`, `ledger`, `settings`, `surroundings` | what the actors share and go by |
 | `recent`, `usage` | what the heartbeat tells of the last minute and of the process |
+| `listener` | who follows a worker, if anybody does |
 """
 
 from actors.broker import (
@@ -50,6 +51,7 @@ from actors.control import Backoff, Reject, Retry
 from actors.death_watch import Timing
 from actors.handler import Handler, HandlerError
 from actors.handlers import Handlers
+from actors.listener import Listener
 from actors.notes import StateTooLargeError, TaskLostError
 from actors.settings import WorkerSettings
 from actors.state import RunningTask, Statistics
@@ -68,6 +70,7 @@ __all__ = [
     "Handlers",
     "Identity",
     "LeaseLapsedError",
+    "Listener",
     "Look",
     "Member",
     "Orders",

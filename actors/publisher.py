@@ -133,6 +133,10 @@ class Publisher:
             answers = [Settled.FAILED] * len(endings)
         else:
             self._refusals.clear(queue)
+        listener = self._state.listener
+        if listener is not None:
+            outcomes = (outcome for outcome, _ in endings)
+            listener.settled(queue, list(zip(outcomes, answers, strict=True)))
         now = anyio.current_time()
         state, succeeded, seconds = self._state, 0, 0.0
         for ending, answer in zip(endings, answers, strict=True):

@@ -10,6 +10,7 @@ import anyio
 from attrs import define, evolve, field, frozen
 
 from actors.idle import Idle
+from actors.listener import Listener
 from actors.notes import RunNotes
 from actors.recent import Recent
 from messages import Delivery
@@ -86,6 +87,7 @@ class WorkerState:
         threads: names of threads that run a handler, by task id.
         idle: the executors that wait for work.
         recent: what was answered in the last minute.
+        listener: who follows the worker, if anybody does.
     """
 
     slots: int
@@ -106,6 +108,7 @@ class WorkerState:
     threads: dict[str, str] = field(factory=dict)
     idle: Idle = field(factory=Idle)
     recent: Recent = field(factory=Recent)
+    listener: Listener | None = None
     _turn: anyio.Event | None = None
 
     @property

@@ -46,6 +46,7 @@ VARIABLES: Final = (
     "BRAIN_STATE_DIR",
     "LOG_LEVEL",
     "LOG_FORMAT",
+    "BRAIN_EVENTS",
 )
 """The environment variables that are read. One that is empty counts as one that isn't set."""
 
@@ -94,6 +95,9 @@ class WorkerOptions:
         max_result_bytes: The largest result that a handler may return.
         log_level: The least level that is logged. Info has two lines a task.
         log_format: Text for people, or one JSON object a line for machines.
+        events: Write what becomes of workers and tasks to the stream brain:events:workers, without
+            payloads.
+        events_kept: How many events that stream keeps, about.
     """
 
     redis_url: RedisUrl = None
@@ -134,3 +138,5 @@ class WorkerOptions:
     max_result_bytes: Annotated[Size, Parameter(group=TIMES)] = 2**20
     log_level: LogLevelOption = "info"
     log_format: LogFormatOption = "text"
+    events: Annotated[bool, Flag, Parameter(env_var="BRAIN_EVENTS", group=OUTPUT)] = False
+    events_kept: Annotated[Count, Parameter(group=OUTPUT)] = 10_000
