@@ -99,6 +99,15 @@ def test_many_remarks_leave_room_for_the_rest() -> None:
     assert any(text.startswith("worker-002") for text in texts)
 
 
+def test_notes_take_no_line_from_the_end() -> None:
+    """Whatever is said above, the last line still sums up the workers that aren't shown."""
+    said = tuple(f"Sentence {n}." for n in range(9))
+    found = Overview((QUEUE,), fleet(100), said, notes=said)
+    texts = [text for text, _ in Board(found, "redis://host").lines(80, 24)]
+    assert texts[-1].startswith("… and")
+    assert texts[-1].endswith("slots busy, none in trouble")
+
+
 def test_all_of_it_is_shown_where_there_is_no_screen() -> None:
     """Without a screen to fit every worker and remark has its line; rates have their places."""
     found = Overview((QUEUE,), fleet(100), tuple(f"Remark {n}." for n in range(40)))
@@ -115,3 +124,14 @@ def test_names_lose_their_middle() -> None:
     """A name that is too long keeps its beginning and its end."""
     assert shortened("brain-worker-7f9c-abcde", 11) == "brain…abcde"
     assert shortened("short", 11) == "short"
+
+
+@given(st.text(), st.integers(0, 30))
+def test_what_is_shortened_fits(text: str, width: int) -> None:
+    """However wide its letters are, a shortened text is no wider than it may be."""
+    assert cell_len(shortened(text, width)) <= width
+
+
+def test_wide_letters_are_cut_by_their_width() -> None:
+    """Letters that take two cells each count as two."""
+    assert shortened("ウィジェット作成", 9) == "ウィ…作成"

@@ -134,6 +134,27 @@ def test_what_runs_is_shown(tmp_path: Path, redis_url: str) -> None:
     assert run_["seconds"] > 0
 
 
+def test_what_another_worker_tells_isnt_shown_here(
+    redis_url: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A task that is held here, and of which its worker before has told, isn't said to run."""
+    with Queue(redis_url) as queue:
+        body = {"id": "t", "type": "x", "payload": {}, "created_at": "2026-01-01T00:00:00Z"}
+        queue.client.rpush(f"{{{queue.name}}}:inflight:w#1", json.dumps(body))
+        seconds, _ = queue.client.time()
+        queue.client.zadd(f"{{{queue.name}}}:holders", {"w#1": (seconds + 5) * 1000})
+        beat = {"worker_id": "w", "queues": [queue.name], "holder": "w#1", "slots": 1}
+        queue.client.set("brain:worker:w:heartbeat", json.dumps(beat))
+        times = {"started_at": body["created_at"], "updated_at": body["created_at"], "attempt": 1}
+        for worker_id, runs in (("other", []), ("w", ["t"])):
+            told = {"task_id": "t", "type": "x", "queue": queue.name, "worker_id": worker_id}
+            queue.client.set("brain:task:t:progress", json.dumps(told | times))
+            run_here(["status", "--json", "--redis-url", redis_url])
+            (worker,) = json.loads(capsys.readouterr().out)["workers"]
+            assert worker["active"] == 1
+            assert [task["task_id"] for task in worker["runs"]] == runs
+
+
 def test_the_newest_dead_letter_is_told(redis_url: str, capsys: pytest.CaptureFixture[str]) -> None:
     """A dead letter of the last hour is wrong, with its reason and type; an older one isn't."""
     with Queue(redis_url) as queue:
