@@ -28,7 +28,7 @@ class Overview:
         remarks: what is wrong, the worst first.
         recurring: the recurring tasks.
         notes: what is worth knowing and isn't wrong.
-        answer_s: how long the server took for an answer, in seconds.
+        answer_s: how long the slowest answer of the server took, in seconds.
         clock_s: by how many seconds this machine's clock is ahead of the server's.
     """
 
@@ -41,16 +41,31 @@ class Overview:
     clock_s: float = 0.0
 
 
+class _Timed:
+    """Asks, and remembers the longest that an answer took."""
+
+    def __init__(self, session: Asks, greeting_s: float) -> None:
+        self._session = session
+        self.longest = greeting_s
+
+    async def ask(self, request: str, *words: str) -> Any:
+        began = time.monotonic()
+        reply = await self._session.ask(request, *words)
+        self.longest = max(self.longest, time.monotonic() - began)
+        return reply
+
+
 class Lookout:
     """Looks at a server, once or again and again.
 
     Args:
         session: the way there.
         named: queues to look at, beside the contract's and those that workers serve.
+        greeting_s: how long it took to connect.
     """
 
-    def __init__(self, session: Asks, named: Sequence[str]) -> None:
-        self._session = session
+    def __init__(self, session: Asks, named: Sequence[str], greeting_s: float = 0.0) -> None:
+        self._session = _Timed(session, greeting_s)
         self._named = tuple(named)
         self._known: set[str] = set()
         self._due = float("-inf")
@@ -65,13 +80,14 @@ class Lookout:
         Raises:
             PoolError: the server is out of reach or refuses.
         """
-        server_now, answer_s, clock_s = await self._ask_time()
+        server_now, clock_s = await self._ask_time()
         beats = await self._beats()
         queues = await self._queues(beats, server_now)
         beats = await self._with_missing(beats, queues)
         workers = await self._workers(beats, queues, server_now)
         seconds = server_now.timestamp()
         recurring = [await read_recurring(self._session, q.name, seconds) for q in queues]
+        answer_s, self._session.longest = self._session.longest, 0.0
         return Overview(
             queues=queues,
             workers=workers,
@@ -82,8 +98,8 @@ class Lookout:
             clock_s=clock_s,
         )
 
-    async def _ask_time(self) -> tuple[datetime, float, float]:
-        """Return the server's time, how long it took to say it, and how far ours is ahead."""
+    async def _ask_time(self) -> tuple[datetime, float]:
+        """Return the server's time, and by how many seconds ours is ahead."""
         began = time.monotonic()
         clock = await self._session.ask("tell the time", "TIME")
         took = time.monotonic() - began
@@ -91,7 +107,7 @@ class Lookout:
         # It was said at some moment in between; what may be the way there isn't the clock's.
         ahead = time.time() - took / 2 - seconds
         ahead = 0.0 if abs(ahead) <= took / 2 else ahead
-        return datetime.fromtimestamp(0, UTC) + timedelta(seconds=seconds), took, ahead
+        return datetime.fromtimestamp(0, UTC) + timedelta(seconds=seconds), ahead
 
     async def _beats(self) -> list[dict[str, Any]]:
         now = time.monotonic()

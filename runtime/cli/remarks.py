@@ -27,7 +27,7 @@ _SILENT: Final = 40.0
 _NEARLY: Final = 2.5
 """Seconds without a renewal after which a lease is in danger; it is renewed every second."""
 
-_SLOW: Final = 0.5
+_SLOW: Final = 1.0
 """Seconds that the server may take for an answer."""
 
 _OFF: Final = 5.0
@@ -48,7 +48,7 @@ def remarks(
     Args:
         queues: all of them.
         workers: likewise.
-        answer_s: how long the server took for an answer.
+        answer_s: how long the slowest answer of the server took.
         clock_s: by how many seconds this machine's clock is ahead of the server's.
     """
     return (

@@ -2,6 +2,7 @@
 
 import json
 import sys
+import time
 from typing import TYPE_CHECKING, Annotated, Any, Final
 
 from attrs import asdict, frozen
@@ -84,9 +85,10 @@ async def _status(url: str, options: StatusOptions) -> int:
     from runtime.cli.overview import Lookout  # noqa: PLC0415 - as above
     from runtime.producer_session import open_session  # noqa: PLC0415
 
+    began = time.monotonic()
     session = await open_session(url, 5.0, lambda: 0.5)
     try:
-        lookout = Lookout(session, options.queues)
+        lookout = Lookout(session, options.queues, time.monotonic() - began)
         if options.live:
             await _watch(lookout, session.address)
         found = await lookout.look()

@@ -134,6 +134,14 @@ def test_what_runs_is_shown(tmp_path: Path, redis_url: str) -> None:
     assert run_["seconds"] > 0
 
 
+def test_a_slow_server_is_wrong(redis_url: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """A server that takes more than a second for an answer is told, with how long it took."""
+    with Queue(redis_url) as queue:
+        queue.client.execute_command("CLIENT", "PAUSE", "1200", "ALL")
+        assert run_here(["status", "--redis-url", redis_url]) == 1
+    assert "for an answer: it or the way to it is overloaded" in capsys.readouterr().out
+
+
 def test_what_another_worker_tells_isnt_shown_here(
     redis_url: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
