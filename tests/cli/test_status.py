@@ -1,3 +1,4 @@
+import asyncio
 import fcntl
 import json
 import os
@@ -17,6 +18,8 @@ import pytest
 
 from runtime.cli.app import run as run_here
 from runtime.cli.figures import age
+from runtime.cli.overview import Lookout
+from runtime.producer_session import open_session
 from tests.cli.commands import Queue, Worker, count, environment, run
 from tests.polling import eventually
 from tests.servers import Valkey
@@ -140,6 +143,25 @@ def test_a_slow_server_is_wrong(redis_url: str, capsys: pytest.CaptureFixture[st
         queue.client.execute_command("CLIENT", "PAUSE", "1200", "ALL")
         assert run_here(["status", "--redis-url", redis_url]) == 1
     assert "for an answer: it or the way to it is overloaded" in capsys.readouterr().out
+
+
+def test_a_server_that_becomes_slow_is_wrong_once(redis_url: str) -> None:
+    """Of several looks, the one during which the server was slow tells of it, and no later one."""
+
+    async def looks(queue: Queue) -> list[tuple[str, ...]]:
+        session = await open_session(redis_url, 5.0, lambda: 0.5)
+        try:
+            lookout = Lookout(session, ())
+            queue.client.execute_command("CLIENT", "PAUSE", "1200", "ALL")
+            return [(await lookout.look()).remarks for _ in range(2)]
+        finally:
+            await session.aclose()
+
+    with Queue(redis_url) as queue:
+        slow, after = asyncio.run(looks(queue))
+    assert len(slow) == 1
+    assert "for an answer" in slow[0]
+    assert after == ()
 
 
 def test_what_another_worker_tells_isnt_shown_here(
