@@ -28,6 +28,7 @@ Knows no server, no environment and no command line; runs on asyncio and on trio
 | `state`, `ledger`, `settings`, `surroundings` | what the actors share and go by |
 | `recent`, `usage` | what the heartbeat tells of the last minute and of the process |
 | `instruments` | what measures a worker, if anything does |
+| `listener` | who follows a worker, if anybody does |
 """
 
 from actors.broker import (
@@ -54,6 +55,7 @@ from actors.death_watch import Timing
 from actors.handler import Handler, HandlerError
 from actors.handlers import Handlers
 from actors.instruments import Instruments
+from actors.listener import Listener
 from actors.notes import StateTooLargeError, TaskLostError
 from actors.settings import WorkerSettings
 from actors.state import RunningTask, Statistics
@@ -73,6 +75,7 @@ __all__ = [
     "Identity",
     "Instruments",
     "LeaseLapsedError",
+    "Listener",
     "Look",
     "Member",
     "Orders",

@@ -113,6 +113,9 @@ class Execution:
             logger.bind(task_id=task.id, task_type=task.type, attempt=task.attempt).info(
                 "Processing task {}", task.id
             )
+        listener = self._state.listener
+        if listener is not None:
+            listener.began(delivery, running.began)
         limit = task.timeout or handler.timeout or self._tools.settings.timeout
         value, error = await self._call(handler, payload, running, limit)
         self._state.note_end(running, anyio.current_time())

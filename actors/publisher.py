@@ -136,10 +136,13 @@ class Publisher:
             answers = [Settled.FAILED] * len(endings)
         else:
             self._refusals.clear(queue)
-        instruments = self._state.instruments
-        if instruments is not None:
-            outcomes = (outcome for outcome, _ in endings)
-            instruments.settled(queue, list(zip(outcomes, answers, strict=True)))
+        instruments, listener = self._state.instruments, self._state.listener
+        if instruments is not None or listener is not None:
+            ended = list(zip((outcome for outcome, _ in endings), answers, strict=True))
+            if instruments is not None:
+                instruments.settled(queue, ended)
+            if listener is not None:
+                listener.settled(queue, ended)
         now = anyio.current_time()
         state, succeeded, seconds = self._state, 0, 0.0
         for ending, answer in zip(endings, answers, strict=True):

@@ -11,6 +11,7 @@ from attrs import define, evolve, field, frozen
 
 from actors.idle import Idle
 from actors.instruments import Instruments
+from actors.listener import Listener
 from actors.notes import RunNotes
 from actors.recent import Recent
 from messages import Delivery
@@ -88,6 +89,7 @@ class WorkerState:
         idle: the executors that wait for work.
         recent: what was answered in the last minute.
         instruments: what measures the worker, if anything does.
+        listener: who follows the worker, if anybody does.
     """
 
     slots: int
@@ -109,6 +111,7 @@ class WorkerState:
     idle: Idle = field(factory=Idle)
     recent: Recent = field(factory=Recent)
     instruments: Instruments | None = None
+    listener: Listener | None = None
     _turn: anyio.Event | None = None
 
     @property

@@ -17,6 +17,7 @@ from actors.death_watch import Timing
 from actors.handler import Handler
 from actors.instruments import Instruments
 from actors.ledger import Ledger
+from actors.listener import Listener
 from actors.scheduler import recurring_on
 from actors.settings import WorkerSettings
 from actors.state import RunningTask, Statistics, WorkerState
@@ -62,6 +63,7 @@ class Worker:
         surroundings: wall clock and randomness.
         identity: what the heartbeat says of the process.
         instruments: what measures it.
+        listener: who follows it.
         on_stuck: called after all is settled when a handler can't be cancelled and so the worker
             can't return; gets the ids of such tasks. A process ends itself here.
 
@@ -83,6 +85,7 @@ class Worker:
         surroundings: Surroundings | None = None,
         identity: Identity | None = None,
         instruments: Instruments | None = None,
+        listener: Listener | None = None,
         on_stuck: Callable[[tuple[str, ...]], None] | None = None,
     ) -> None:
         named = (handler.queue for handler in handlers.values() if handler.queue)
@@ -104,7 +107,7 @@ class Worker:
         self._on_stuck = on_stuck
         self.worker_id = worker_id or f"worker-{self._surroundings.token()}"
         self._holder = f"{self.worker_id}#{self._surroundings.token()}"
-        self._state = WorkerState(concurrency, instruments=instruments)
+        self._state = WorkerState(concurrency, instruments=instruments, listener=listener)
         self._ledger = Ledger(self._queues)
         self._stop = StopRequest()
         self._ended: anyio.Event | None = None
@@ -220,7 +223,13 @@ class Worker:
                 async with self._broker.join(member) as session:
                     self._stop.abandon_if_requested(None)
                     task_status.started()
+                    listener = self._state.listener
+                    if listener is not None:
+                        listener.joined(self._queues, self._slots)
                     await run_tree(self._parts(session), slots)
+                    if listener is not None:
+                        found = self.statistics()
+                        listener.left(found.processed, found.failed, found.unsettled)
             self._report_unsettled()
             if self._state.running:
                 self._report_stuck()

@@ -16,7 +16,7 @@ import anyio
 from attrs import frozen
 from loguru import logger
 
-from actors import Handlers, Identity, Surroundings, Worker, WorkerSettings
+from actors import Handlers, Identity, Listener, Surroundings, Worker, WorkerSettings
 from runtime import embedded, logs
 from runtime.brain.errors import DatabaseUnreachableError
 from runtime.cli import handler_modules
@@ -31,6 +31,7 @@ from runtime.redis import keys, rights
 from runtime.redis.backoff import ReconnectBackoff
 from runtime.redis.broker import RedisBroker, RedisSettings
 from runtime.redis.connection import async_client, dialer, parse_url
+from runtime.redis.line import Line
 from runtime.task_queue import TaskQueue
 
 if TYPE_CHECKING:
@@ -43,6 +44,9 @@ if TYPE_CHECKING:
     from runtime.metrics.worker import WorkerMetrics
 
 _LONGEST_NAME = 200
+
+_EVENTS_CALL = 5.0
+"""Seconds that a call of the sender of events may take."""
 
 
 @frozen
@@ -153,11 +157,29 @@ async def compose(
             ),
             on_stuck=on_stuck,
             instruments=None if metrics is None else metrics.tasks,
+            listener=await _listener(plan, redis_url, stack),
         )
         if metrics is not None:
             where = (options.metrics_host, options.metrics_port or 0)
             stack.enter_context(metrics.served(worker, handlers, *where))
         yield Composed(worker, _facts(plan, handlers, redis_url, database))
+
+
+async def _listener(plan: Plan, redis_url: str, stack: AsyncExitStack) -> Listener | None:
+    """Return who tells of the worker's life in the stream of events, if that is wanted."""
+    options = plan.options
+    if not options.events:
+        return None
+    from runtime.events.outbox import Outbox  # noqa: PLC0415 - off costs nothing
+    from runtime.events.records import Writer  # noqa: PLC0415
+    from runtime.events.sender import Sender, sending  # noqa: PLC0415
+
+    outbox = Outbox(Writer(plan.worker_id), Surroundings().now)
+    backoff = ReconnectBackoff(random.random, cap=0.5)
+    dial = dialer(redis_url, client_name="brain-worker-events")
+    line = Line(dial, _EVENTS_CALL, backoff, str(parse_url(redis_url)))
+    await stack.enter_async_context(sending(Sender(outbox, line, options.events_kept)))
+    return outbox
 
 
 def _metrics(options: WorkerOptions) -> "WorkerMetrics | None":

@@ -48,6 +48,7 @@ VARIABLES: Final = (
     "LOG_FORMAT",
     "METRICS_HOST",
     "METRICS_PORT",
+    "BRAIN_EVENTS",
 )
 """The environment variables that are read. One that is empty counts as one that isn't set."""
 
@@ -100,6 +101,9 @@ class WorkerOptions:
             tells. Without one, nothing is measured and no port is opened.
         metrics_host: Where the metrics are served. They need no password: 0.0.0.0 shows them to
             whoever reaches this machine.
+        events: Write what becomes of workers and tasks to the stream brain:events:workers, without
+            payloads.
+        events_kept: How many events that stream keeps, about.
     """
 
     redis_url: RedisUrl = None
@@ -144,3 +148,5 @@ class WorkerOptions:
     metrics_host: Annotated[
         str, Parameter(env_var="METRICS_HOST", group=OUTPUT, metavar="HOST")
     ] = "127.0.0.1"
+    events: Annotated[bool, Flag, Parameter(env_var="BRAIN_EVENTS", group=OUTPUT)] = False
+    events_kept: Annotated[Count, Parameter(group=OUTPUT)] = 10_000

@@ -8,7 +8,7 @@ from typing import Final
 
 from attrs import frozen
 
-from runtime.cli.overview import LIVES, QueueView, look_at
+from runtime.cli.queue_views import LIVES, QueueView, look_at
 from runtime.heartbeats import Asks, queue_names
 from runtime.metrics import catalogue
 from runtime.metrics.catalogue import Family, Metric
