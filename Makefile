@@ -3,12 +3,16 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 WORKERS ?= 2
+# Tools that look at the packages from outside, so that the lock file needn't hold theirs.
+TOOLS := build/tools
+SBOM_PYTHON ?= $(BIN)/python
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test check soak bench clean
+.PHONY: help setup run demo picture test check soak bench simulate lock clean
+.PHONY: dashboards observability-test container-test audit sbom
 
 help:  ## Show the targets
-	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 20
 
 setup: $(VENV)/.ready  ## Create .venv with everything the project needs
 
@@ -21,6 +25,12 @@ $(VENV)/.ready: pyproject.toml requirements.lock
 run: setup  ## Run a worker; with no REDIS_URL and DATABASE_URL it starts private servers
 	@exec $(BIN)/python -m runtime
 
+demo: setup  ## Show a cluster at work, and kill a worker in the middle of it
+	@exec $(BIN)/python -m runtime demo
+
+picture: setup  ## Make the picture in the README anew, from a run of the demo
+	$(BIN)/python -m runtime demo --picture docs/demo.svg
+
 check: setup  ## Lint, types, import contracts
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
@@ -28,13 +38,43 @@ check: setup  ## Lint, types, import contracts
 	$(BIN)/lint-imports
 
 test: check  ## Everything that must hold before a change lands
-	$(BIN)/python -m pytest -n $(WORKERS) -m "not soak"
+	$(BIN)/python -m pytest -n $(WORKERS) -m "not soak and not observability"
 
 soak: setup  ## Long runs: kills, cuts, restarts, a full server
 	$(BIN)/python -m pytest -n $(WORKERS) -m soak --timeout 1800
 
 bench: setup  ## Speed, as ratios measured in one run (BENCH="--json" for scripts)
 	$(BIN)/python -m benchmarks $(BENCH)
+
+simulate: setup  ## Autoscaling under loads, simulated: the table of docs/autoscaling.md
+	$(BIN)/python -m benchmarks.autoscaling
+
+dashboards: setup  ## Make Grafana's dashboard anew from deploy/grafana/dashboard.py
+	$(BIN)/python deploy/grafana/dashboard.py
+
+observability-test: setup  ## Alerts and dashboard with a real Prometheus (installs Debian's if none is there)
+	command -v promtool >/dev/null || apt-get install -y --no-install-recommends prometheus
+	promtool check config deploy/prometheus/prometheus.yml
+	promtool test rules deploy/prometheus/tests/rules.yml
+	$(BIN)/python -m pytest -n 0 -m observability tests/observability --timeout 600 $(OBSERVE)
+
+$(TOOLS)/.ready: Makefile
+	$(PYTHON) -m venv $(TOOLS)
+	$(TOOLS)/bin/python -m pip install --quiet pip-audit==2.10.1 cyclonedx-bom==7.5.0
+	@touch $@
+
+audit: $(TOOLS)/.ready  ## Known vulnerabilities of the locked packages; fails where it can't ask
+	$(TOOLS)/bin/pip-audit --strict --disable-pip --no-deps --requirement requirements.lock
+
+sbom: setup $(TOOLS)/.ready  ## build/sbom.cdx.json: what is installed, or SBOM_PYTHON=… of an image
+	$(TOOLS)/bin/cyclonedx-py environment $(SBOM_PYTHON) --output-reproducible \
+	  --output-format JSON --output-file build/sbom.cdx.json
+
+lock: setup  ## Write requirements-worker.lock, what the image installs, from requirements.lock
+	$(BIN)/python deploy/worker_lock.py > requirements-worker.lock
+
+container-test: setup  ## Build the image and run it, as root (installs buildah, debootstrap, runc)
+	tests/container/run.sh
 
 clean:  ## Remove what the other targets made
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache build *.egg-info

@@ -9,8 +9,10 @@ Knows no server, no environment and no command line; runs on asyncio and on trio
 | `intake`, `refusals` | where held tasks enter; which queues the server refuses |
 | `executor`, `execution`, `idle` | a slot; the steps of a run; slots without work |
 | `retry`, `failures` | whether and when a failed task is tried again; what went wrong, in words |
+| `concealment` | what went wrong, without the payload's secrets |
 | `processes`, `warm_process`, `process_*` | handlers in processes of their own |
 | `publisher`, `answers` | tells the server how tasks ended; composes what it is told |
+| `repeats` | bounds what is said of a flood of bodies that can't be run |
 | `janitor`, `death_watch`, `recovery` | recovers the tasks of the dead; who is dead; what becomes |
 | `promoter` | moves delayed tasks whose time has come |
 | `order_watch` | looks for what people order: cancelled tasks, paused queues |
@@ -25,6 +27,8 @@ Knows no server, no environment and no command line; runs on asyncio and on trio
 | `broker` | `Broker` and `Session`: what the actors need of a server |
 | `state`, `ledger`, `settings`, `surroundings` | what the actors share and go by |
 | `recent`, `usage` | what the heartbeat tells of the last minute and of the process |
+| `instruments` | what measures a worker, if anything does |
+| `listener` | who follows a worker, if anybody does |
 | `tracing`, `traced` | what traces a worker, if anything does; a run with a span around it |
 | `current` | the task on whose behalf code runs, for the log |
 """
@@ -53,6 +57,8 @@ from actors.current import current_task, name_task
 from actors.death_watch import Timing
 from actors.handler import Handler, HandlerError
 from actors.handlers import Handlers
+from actors.instruments import Instruments
+from actors.listener import Listener
 from actors.notes import StateTooLargeError, TaskLostError
 from actors.settings import WorkerSettings
 from actors.state import RunningTask, Statistics
@@ -71,7 +77,9 @@ __all__ = [
     "HandlerError",
     "Handlers",
     "Identity",
+    "Instruments",
     "LeaseLapsedError",
+    "Listener",
     "Look",
     "Member",
     "Orders",

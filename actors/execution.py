@@ -15,6 +15,7 @@ from attrs import field, frozen
 from loguru import logger
 
 from actors.broker import Session
+from actors.concealment import concealed, hider
 from actors.context import Context
 from actors.control import Reject, Retry
 from actors.failures import Failure, failure_of, shortened_traceback
@@ -105,13 +106,16 @@ class Execution:
             handler = self._find(delivery)
             payload = self._build(handler, delivery)
         except _Unrunnable as verdict:
-            return Rejected(delivery, None, verdict.reason, verdict.error)
+            return Rejected(delivery, None, verdict.reason, hider(task.payload)(verdict.error))
         if task.not_before is not None and self._tools.surroundings.now() < task.not_before:
             return Postponed(delivery, task.not_before)
         if log:
             logger.bind(task_id=task.id, task_type=task.type, attempt=task.attempt).info(
                 "Processing task {}", task.id
             )
+        listener = self._state.listener
+        if listener is not None:
+            listener.began(delivery, running.began)
         limit = task.timeout or handler.timeout or self._tools.settings.timeout
         value, error = await self._call(handler, payload, running, limit)
         self._state.note_end(running, anyio.current_time())
@@ -234,7 +238,8 @@ class Execution:
         run = Run(running.began, running.took)
         cut_short = running.scope.cancel_called and error is not None
         if isinstance(error, Reject):
-            return Rejected(delivery, run, Reason.REJECTED, str(error.why))
+            why = hider(delivery.task.payload)(str(error.why))
+            return Rejected(delivery, run, Reason.REJECTED, why)
         if running.scope.cancelled_caught or cut_short:
             match running.interrupt:
                 case Interrupt.CANCELLED:
@@ -268,17 +273,21 @@ class Execution:
     ) -> Retried | Failed:
         """Decide whether an attempt that failed was the last, and log it."""
         task, raised = delivery.task, failure.raised
+        hide = hider(task.payload)
+        error = hide(failure.error)
         decision = decide(task, handler, raised, self._tools.surroundings.draw())
         what = f"Task {task.id} failed (attempt {task.attempt} of {decision.attempts}"
         what += ")" if decision.after is None else f", the next is due in {decision.after:.3g} s)"
         # A `Retry` is a wish, in words; where it was raised tells nobody anything.
         logger.bind(task_id=task.id, task_type=task.type, attempt=task.attempt).opt(
-            exception=None if isinstance(raised, Retry) else raised
-        ).warning("{}: {}: {}", what, failure.error_type, failure.error)
+            exception=None
+            if raised is None or isinstance(raised, Retry)
+            else concealed(raised, hide)
+        ).warning("{}: {}: {}", what, failure.error_type, error)
         if decision.after is None:
-            trace = shortened_traceback(failure)
-            return Failed(delivery, run, failure.error, failure.error_type, trace)
-        return Retried(delivery, run, failure.error, failure.error_type, decision.after)
+            trace = shortened_traceback(failure, hide)
+            return Failed(delivery, run, error, failure.error_type, trace)
+        return Retried(delivery, run, error, failure.error_type, decision.after)
 
 
 async def _recall(running: Running, limit: float) -> None:

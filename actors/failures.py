@@ -9,6 +9,7 @@ import anyio
 import cattrs
 from attrs import field, frozen
 
+from actors.concealment import Hide
 from actors.processes import HandlerProcessError
 
 _FIRST: Final = 3
@@ -56,18 +57,22 @@ def failure_of(error: BaseException) -> Failure:
     return Failure(text or kind, kind, error)
 
 
-def shortened_traceback(failure: Failure) -> str:
+def shortened_traceback(failure: Failure, hide: Hide) -> str:
     """Return where a failure came from, without the frames that led to the handler.
 
     It is empty if nothing was raised, or nothing is known of where.
+
+    Args:
+        failure: what went wrong.
+        hide: takes secrets out of texts, before anything is shortened.
     """
     error = failure.raised or failure.cut
     if error is None:
-        return _shortened(failure.traceback.splitlines())
+        return _shortened(hide(failure.traceback).splitlines())
     try:
         story = TracebackException.from_exception(error, compact=True)
         _strip(story)
-        return _shortened([line for part in story.format() for line in part.splitlines()])
+        return _shortened(hide("".join(story.format())).splitlines())
     except Exception:  # noqa: BLE001 - it asks classes of the user's, which may raise anything
         return ""
 

@@ -29,6 +29,7 @@ from messages import (
     Undecodable,
     decode_task,
 )
+from messages.redaction import redact
 
 _OUR_SHARE: Final = 64 * 1024
 """Bytes by which a body may grow: the errors of ten attempts, 500 characters each, and counts."""
@@ -140,7 +141,7 @@ class Intake:
             task = decode_task(raw)
         except MalformedTaskError as error:
             undecodable = Undecodable(error, raw, queue)
-            return Rejected(undecodable, None, Reason.MALFORMED, str(error))
+            return Rejected(undecodable, None, Reason.MALFORMED, redact(str(error)))
         delivery = Delivery(task, raw, queue, self._number, now)
         most = self._settings.max_task_bytes
         if len(raw) > most and (

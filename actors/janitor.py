@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import anyio
 from loguru import logger
 
-from actors.broker import BrokerError, RefusedError, Session
+from actors.broker import BrokerError, Recovery, RefusedError, Session
 from actors.death_watch import Dead, DeathWatch, Timing, Verdict, interval_for
 from actors.recovery import plan_recovery, readable
 from actors.settings import MAX_BATCH, MAX_BATCH_BYTES
@@ -93,6 +93,7 @@ class Janitor:
             chunk = plan[first:]
             moved = await self._session.reclaim(queue, dead.holder, pulse, chunk)
             recovered += moved
+            self._tell_buried(queue, chunk[len(chunk) - moved :])
             if moved < len(chunk) or len(chunk) == len(raws):
                 break
             # The first call has removed the lease; if one is there again, the holder lives.
@@ -102,6 +103,15 @@ class Janitor:
             logger.warning(
                 "Worker {} is gone; {} tasks of {} are back", dead.holder, recovered, queue
             )
+
+    def _tell_buried(self, queue: str, recovered: Sequence[Recovery]) -> None:
+        listener = self._state.listener
+        if listener is None:
+            return
+        buried = (one.bury for one in recovered if one.bury is not None)
+        letters = [settlement.dead for settlement in buried if settlement.dead is not None]
+        if letters:
+            listener.buried(queue, letters)
 
     async def _saved_numbers(self, queue: str, raws: Sequence[bytes]) -> dict[str, int]:
         tasks = (readable(raw) for raw in raws)

@@ -15,6 +15,8 @@ from cattrs.cols import is_any_set, is_mapping, is_sequence
 from cattrs.preconf.json import JsonConverter, configure_converter
 from loguru import logger
 
+from messages.redaction import MASK, is_telling
+
 _NAMES: Final[dict[type, str]] = {
     str: "a string",
     int: "a whole number",
@@ -157,10 +159,21 @@ def _strict(kind: type) -> Callable[[object, object], object]:
 
 
 def _sentences(error: BaseValidationError) -> list[str]:
-    return [
-        sentence.replace(" @ $.", " at payload.").replace(" @ $", " at payload")
-        for sentence in transform_error(error, format_exception=_explain)
-    ]
+    return [_sentence(text) for text in transform_error(error, format_exception=_explain)]
+
+
+def _sentence(text: str) -> str:
+    """Say where something is wrong in a payload; what lies under a telling key isn't quoted.
+
+    Here the whole key is known, and nothing has been shortened yet.
+    """
+    what, separator, path = text.rpartition(" @ $")
+    if not separator:
+        return text
+    before, got, _ = what.partition(", got ")
+    if got and is_telling(path):
+        what = f"{before}{got}{MASK}"
+    return f"{what} at payload{path}"
 
 
 def _explain(error: BaseException, kind: type | None) -> str:

@@ -26,6 +26,7 @@ from typing import Any, Final
 
 import msgspec
 
+from actors.concealment import hider
 from actors.context import Context
 from actors.control import Reject, Retry
 from actors.current import TaskName, current_task
@@ -258,10 +259,12 @@ def _context(call: Call, notes: Notes) -> Context:
 
 def _raised(call: Call, error: BaseException, before: str = "") -> Raised:
     """Describe what was raised."""
+    hide = hider(call.payload)
     failure = failure_of(error)
     text = f"{before}{failure.error_type}: {failure.error}" if before else failure.error
-    where = shortened_traceback(failure)
-    return Raised(call.number, readable(text), readable(failure.error_type), readable(where))
+    # It is shortened here, so what is secret goes here: half a secret isn't recognised later.
+    where = shortened_traceback(failure, hide)
+    return Raised(call.number, readable(hide(text)), readable(failure.error_type), readable(where))
 
 
 def _named(place: Place) -> str:

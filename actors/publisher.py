@@ -13,6 +13,7 @@ from actors.answers import released_body, settlement
 from actors.broker import RefusedError, Session, Settled, Settlement, UnreachableError
 from actors.ledger import Ledger
 from actors.refusals import Refusals
+from actors.repeats import Repeats
 from actors.settings import MAX_BATCH, MAX_BATCH_BYTES
 from actors.state import WorkerState
 from actors.surroundings import Surroundings
@@ -86,6 +87,7 @@ class Publisher:
         self._released: list[Released] = []
         self._refused: list[_Ending] = []
         self._refusals = Refusals("settle tasks")
+        self._repeats = Repeats()
 
     async def run(self) -> None:
         """Settle outcomes until there are no more, then give back what was released."""
@@ -95,6 +97,7 @@ class Publisher:
         while self._refused:
             await anyio.sleep(_REFUSED_PAUSE)
             await self._settle([])
+        self._say_withheld(anyio.current_time(), end=True)
         await self._release()
 
     async def _next(self) -> list[Outcome]:
@@ -147,6 +150,13 @@ class Publisher:
             answers = [Settled.FAILED] * len(endings)
         else:
             self._refusals.clear(queue)
+        instruments, listener = self._state.instruments, self._state.listener
+        if instruments is not None or listener is not None:
+            ended = list(zip((outcome for outcome, _ in endings), answers, strict=True))
+            if instruments is not None:
+                instruments.settled(queue, ended)
+            if listener is not None:
+                listener.settled(queue, ended)
         now = anyio.current_time()
         state, succeeded, seconds = self._state, 0, 0.0
         for ending, answer in zip(endings, answers, strict=True):
@@ -163,7 +173,12 @@ class Publisher:
         if succeeded:
             state.processed += succeeded
             state.recent.note(queue, now, tasks=succeeded, ran=succeeded, seconds=seconds)
+        self._say_withheld(now)
         state.turned()
+
+    def _say_withheld(self, now: float, *, end: bool = False) -> None:
+        for reason, count in self._repeats.over(now, end=end).items():
+            logger.warning("Dead letters ({}): {} more, too many to tell of each", reason, count)
 
     def _account(self, outcome: Outcome, answer: Settled, now: float) -> None:
         delivery = outcome.delivery
@@ -186,7 +201,8 @@ class Publisher:
             ran, seconds = (0, 0.0) if run is None else (1, run.duration)
             state.recent.note(delivery.queue, now, failed=1, ran=ran, seconds=seconds)
             reason = Reason.ATTEMPTS_EXHAUSTED if isinstance(outcome, Failed) else outcome.reason
-            _of_task(delivery).warning("Dead letter ({}): {}", reason.value, outcome.error)
+            if self._repeats.admits(reason.value, now):
+                _of_task(delivery).warning("Dead letter ({}): {}", reason.value, outcome.error)
         elif isinstance(outcome, Retried):
             state.retried += 1
 

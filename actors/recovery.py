@@ -8,6 +8,7 @@ from actors.answers import Subject, rejection, saves_noted
 from actors.broker import Recovery
 from actors.surroundings import Surroundings
 from messages import MalformedTaskError, Reason, Task, decode_task, rewrite_task
+from messages.redaction import redact
 
 DEATHS_OF_A_POISON_PILL: Final = 3
 """Workers that may die of a task before it is put away."""
@@ -78,9 +79,8 @@ def _counted(raw: bytes, worker_id: str, now: datetime, nonce: str, *, alone: bo
         task = decode_task(raw)
     except MalformedTaskError as error:
         # It can't carry a death, so it could kill for ever.
-        bury = rejection(
-            Subject(raw, malformed=error), Reason.MALFORMED, str(error), worker_id, now
-        )
+        why = redact(str(error))
+        bury = rejection(Subject(raw, malformed=error), Reason.MALFORMED, why, worker_id, now)
         return Recovery(raw, bury=bury)
     if is_suspect(task) and not alone:
         return Recovery(raw, requeue=raw)

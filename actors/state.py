@@ -10,6 +10,8 @@ import anyio
 from attrs import define, evolve, field, frozen
 
 from actors.idle import Idle
+from actors.instruments import Instruments
+from actors.listener import Listener
 from actors.notes import RunNotes
 from actors.recent import Recent
 from actors.tracing import Tracer
@@ -87,6 +89,8 @@ class WorkerState:
         threads: names of threads that run a handler, by task id.
         idle: the executors that wait for work.
         recent: what was answered in the last minute.
+        instruments: what measures the worker, if anything does.
+        listener: who follows the worker, if anybody does.
         tracer: what traces the worker, if anything does.
     """
 
@@ -108,6 +112,8 @@ class WorkerState:
     threads: dict[str, str] = field(factory=dict)
     idle: Idle = field(factory=Idle)
     recent: Recent = field(factory=Recent)
+    instruments: Instruments | None = None
+    listener: Listener | None = None
     tracer: Tracer | None = None
     _turn: anyio.Event | None = None
 
@@ -173,6 +179,8 @@ class Statistics:
         cancelled: tasks dropped because they were cancelled.
         paused: queues from which it takes nothing.
         left_behind: threads that still run a handler that was given up.
+        ended: handlers that ended.
+        busy_seconds: the time that these took.
     """
 
     worker_id: str
@@ -191,3 +199,5 @@ class Statistics:
     cancelled: int
     paused: frozenset[str]
     left_behind: tuple[str, ...]
+    ended: int
+    busy_seconds: float

@@ -15,7 +15,9 @@ from loguru import logger
 from actors.broker import Broker, Member, Session
 from actors.death_watch import Timing
 from actors.handler import Handler
+from actors.instruments import Instruments
 from actors.ledger import Ledger
+from actors.listener import Listener
 from actors.scheduler import recurring_on
 from actors.settings import WorkerSettings
 from actors.state import RunningTask, Statistics, WorkerState
@@ -61,6 +63,8 @@ class Worker:
         timing: when another worker counts as dead.
         surroundings: wall clock and randomness.
         identity: what the heartbeat says of the process.
+        instruments: what measures it.
+        listener: who follows it.
         tracer: what traces its runs.
         on_stuck: called after all is settled when a handler can't be cancelled and so the worker
             can't return; gets the ids of such tasks. A process ends itself here.
@@ -82,6 +86,8 @@ class Worker:
         timing: Timing | None = None,
         surroundings: Surroundings | None = None,
         identity: Identity | None = None,
+        instruments: Instruments | None = None,
+        listener: Listener | None = None,
         tracer: Tracer | None = None,
         on_stuck: Callable[[tuple[str, ...]], None] | None = None,
     ) -> None:
@@ -104,7 +110,9 @@ class Worker:
         self._on_stuck = on_stuck
         self.worker_id = worker_id or f"worker-{self._surroundings.token()}"
         self._holder = f"{self.worker_id}#{self._surroundings.token()}"
-        self._state = WorkerState(concurrency, tracer=tracer)
+        self._state = WorkerState(
+            concurrency, instruments=instruments, listener=listener, tracer=tracer
+        )
         self._ledger = Ledger(self._queues)
         self._stop = StopRequest()
         self._ended: anyio.Event | None = None
@@ -134,6 +142,8 @@ class Worker:
             cancelled=state.cancelled,
             paused=state.paused,
             left_behind=tuple(state.threads.values()),
+            ended=state.ended,
+            busy_seconds=state.busy_seconds,
         )
 
     def _running(self) -> tuple[RunningTask, ...]:
@@ -218,7 +228,13 @@ class Worker:
                 async with self._broker.join(member) as session:
                     self._stop.abandon_if_requested(None)
                     task_status.started()
+                    listener = self._state.listener
+                    if listener is not None:
+                        listener.joined(self._queues, self._slots)
                     await run_tree(self._parts(session), slots)
+                    if listener is not None:
+                        found = self.statistics()
+                        listener.left(found.processed, found.failed, found.unsettled)
             self._report_unsettled()
             if self._state.running:
                 self._report_stuck()

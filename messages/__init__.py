@@ -14,6 +14,7 @@ Nothing here does I/O, reads a clock or draws a random number; times and ids com
 | `codec` | bytes to tasks, and answers to bytes |
 | `durations` | `30s` to seconds |
 | `errors` | what the codec raises |
+| `redaction` | keeps secrets out of errors, logs and screens |
 """
 
 from messages.codec import (

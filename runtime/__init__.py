@@ -15,6 +15,7 @@
 | `memory` | the in-memory broker, for tests: `from runtime.memory import MemoryBroker` |
 | `embedded` | private servers, for running without any configuration |
 | `brain` | BRAiN's own handlers |
+| `demo` | the demonstration |
 | `traces` | what a traced process tells of its tasks |
 | `cli`, `composition` | the command line; where concrete parts meet |
 | `loop_watch`, `logs`, `state_file` | a blocked loop; the log; the sign of life for `health` |

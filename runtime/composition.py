@@ -10,13 +10,13 @@ import random
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from importlib.metadata import version
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import anyio
 from attrs import frozen
 from loguru import logger
 
-from actors import Handlers, Identity, Surroundings, Worker, WorkerSettings
+from actors import Handlers, Identity, Listener, Surroundings, Worker, WorkerSettings
 from runtime import embedded, logs
 from runtime.brain.errors import DatabaseUnreachableError
 from runtime.cli import handler_modules
@@ -25,22 +25,30 @@ from runtime.cli.options import DATA_DIR, WorkerOptions
 from runtime.cli.screen import Facts
 from runtime.errors import ConfigurationError
 from runtime.loop_watch import StallLimits
+from runtime.metrics.package import needs_metrics
 from runtime.process_meter import ProcessMeter
-from runtime.redis import keys
+from runtime.redis import keys, rights
 from runtime.redis.backoff import ReconnectBackoff
 from runtime.redis.broker import RedisBroker, RedisSettings
 from runtime.redis.connection import async_client, dialer, parse_url
+from runtime.redis.line import Line
 from runtime.task_queue import TaskQueue
 from runtime.traces.settings import endpoint
 
 if TYPE_CHECKING:
     from sqlalchemy.ext.asyncio import AsyncEngine
+    from sqlalchemy.pool import QueuePool
 
     from runtime.brain.memory import Memory
     from runtime.brain.ollama import Ollama
+    from runtime.brain.ollama_meter import Meter
+    from runtime.metrics.worker import WorkerMetrics
     from runtime.traces.export import Traces
 
 _LONGEST_NAME = 200
+
+_EVENTS_CALL = 5.0
+"""Seconds that a call of the sender of events may take."""
 
 
 @frozen
@@ -62,7 +70,12 @@ class Plan:
     @property
     def needs_database(self) -> bool:
         """Whether any of the handlers works on BRAiN's database."""
-        return BRAIN in self.options.handlers
+        return needs_database(self.options)
+
+
+def needs_database(options: WorkerOptions) -> bool:
+    """Say whether any of the handlers works on BRAiN's database."""
+    return BRAIN in options.handlers
 
 
 @frozen
@@ -93,6 +106,8 @@ def prepare(options: WorkerOptions, surroundings: Surroundings | None = None) ->
         ignored = parse_url(options.redis_url).ignored
         if ignored:
             logger.warning("REDIS_URL: the pool decides these itself: {}", ", ".join(ignored))
+    if options.metrics_port is not None:
+        needs_metrics("--metrics-port")
     if plan.needs_database:
         _check_brain(options)
     elif options.database_url:
@@ -123,15 +138,18 @@ async def compose(
     async with AsyncExitStack() as stack:
         if plan.traces is not None:
             stack.push_async_callback(plan.traces.aclose)
-        redis_url, database_url = await _places(plan, stack)
-        handlers, database = await _handlers(plan, redis_url, database_url, stack)
+        redis_url, database_url = await places(options, stack)
+        metrics = _metrics(options)
+        handlers, database = await _handlers(plan, redis_url, database_url, stack, metrics)
         broker = RedisBroker(
             redis_url,
             RedisSettings(
                 connect_timeout=options.connect_timeout,
                 dead_letters_kept=options.dead_letters_kept,
                 stall=StallLimits(warning=options.stall_warning, limit=options.stall_limit),
+                also_needed=rights.of_brain() if plan.needs_database else (),
             ),
+            meter=None if metrics is None else metrics.redis,
         )
         worker = Worker(
             broker,
@@ -147,8 +165,13 @@ async def compose(
                 usage=ProcessMeter().usage,
             ),
             on_stuck=on_stuck,
+            instruments=None if metrics is None else metrics.tasks,
+            listener=await _listener(plan, redis_url, stack),
             tracer=None if plan.traces is None else plan.traces.tracer,
         )
+        if metrics is not None:
+            where = (options.metrics_host, options.metrics_port or 0)
+            stack.enter_context(metrics.served(worker, handlers, *where))
         yield Composed(worker, _facts(plan, handlers, redis_url, database))
 
 
@@ -166,11 +189,40 @@ def _traces(options: WorkerOptions, worker_id: str) -> "Traces | None":
     return Traces(url, service="brain-worker", instance=worker_id)
 
 
-async def _places(plan: Plan, stack: AsyncExitStack) -> tuple[str, str | None]:
-    """Return the URLs of Redis and, if it is needed, the database, starting private ones."""
+async def _listener(plan: Plan, redis_url: str, stack: AsyncExitStack) -> Listener | None:
+    """Return who tells of the worker's life in the stream of events, if that is wanted."""
     options = plan.options
+    if not options.events:
+        return None
+    from runtime.events.outbox import Outbox  # noqa: PLC0415 - off costs nothing
+    from runtime.events.records import Writer  # noqa: PLC0415
+    from runtime.events.sender import Sender, sending  # noqa: PLC0415
+
+    outbox = Outbox(Writer(plan.worker_id), Surroundings().now)
+    backoff = ReconnectBackoff(random.random, cap=0.5)
+    dial = dialer(redis_url, client_name="brain-worker-events")
+    line = Line(dial, _EVENTS_CALL, backoff, str(parse_url(redis_url)))
+    await stack.enter_async_context(sending(Sender(outbox, line, options.events_kept)))
+    return outbox
+
+
+def _metrics(options: WorkerOptions) -> "WorkerMetrics | None":
+    """Return what measures the worker, if somebody wants to know."""
+    if options.metrics_port is None:
+        return None
+    from runtime.metrics.worker import WorkerMetrics  # noqa: PLC0415 - off costs nothing
+
+    return WorkerMetrics()
+
+
+async def places(options: WorkerOptions, stack: AsyncExitStack) -> tuple[str, str | None]:
+    """Return the URLs of Redis and, if it is needed, the database, starting private ones.
+
+    Raises:
+        EmbeddedError: a private server can't be used.
+    """
     valkey = not options.redis_url
-    postgres = plan.needs_database and not options.database_url
+    postgres = needs_database(options) and not options.database_url
     if not valkey and not postgres:
         return options.redis_url or "", options.database_url
     private = await stack.enter_async_context(
@@ -183,7 +235,11 @@ async def _places(plan: Plan, stack: AsyncExitStack) -> tuple[str, str | None]:
 
 
 async def _handlers(
-    plan: Plan, redis_url: str, database_url: str | None, stack: AsyncExitStack
+    plan: Plan,
+    redis_url: str,
+    database_url: str | None,
+    stack: AsyncExitStack,
+    metrics: "WorkerMetrics | None",
 ) -> tuple[Handlers, str | None]:
     """Return the chosen handlers, and where their database is, if they have one."""
     if not plan.needs_database or database_url is None:
@@ -197,10 +253,12 @@ async def _handlers(
     # One connection for each slot, and one for the watch over missions.
     engine = database.engine(database_url, concurrency=options.concurrency + 1)
     stack.push_async_callback(engine.dispose)
+    if metrics is not None:
+        metrics.watch_pool(cast("QueuePool", engine.pool))
     await _wait_for_database(engine, private=not options.database_url, within=options)
     redis = async_client(redis_url, client_name="brain-worker-probe")
     stack.push_async_callback(redis.aclose)
-    ollama, memory = _chat_services(options)
+    ollama, memory = _chat_services(options, None if metrics is None else metrics.ollama)
     stack.push_async_callback(ollama.aclose)
     stack.push_async_callback(memory.aclose)
     queue = TaskQueue(redis_url)
@@ -224,7 +282,7 @@ async def _wait_for_database(
         BrainError: its tables are others than the handlers need, it refuses us, or it stayed out
             of reach for `--connect-timeout`.
     """
-    from runtime.brain import schema  # noqa: PLC0415 - only BRAiN's handlers need it
+    from runtime.brain import database, schema  # noqa: PLC0415 - only BRAiN's handlers need them
 
     timeout = within.connect_timeout
     deadline = anyio.current_time() + (float("inf") if timeout is None else timeout)
@@ -236,7 +294,7 @@ async def _wait_for_database(
             await schema.check(engine)
         except DatabaseUnreachableError as error:
             # A refused password stays refused; a server that isn't there may come.
-            if not _may_come(error) or anyio.current_time() >= deadline:
+            if not database.may_come(error) or anyio.current_time() >= deadline:
                 raise
             pause = backoff.next()
             if backoff.worth_saying:
@@ -244,15 +302,6 @@ async def _wait_for_database(
             await anyio.sleep(min(pause, max(0.0, deadline - anyio.current_time())))
         else:
             return
-
-
-def _may_come(error: DatabaseUnreachableError) -> bool:
-    import asyncpg  # type: ignore[import-untyped]  # noqa: PLC0415  # it has annotations, but no py.typed
-
-    return isinstance(
-        error.__cause__,
-        OSError | asyncpg.CannotConnectNowError | asyncpg.TooManyConnectionsError,
-    )
 
 
 def _check_brain(options: WorkerOptions) -> None:
@@ -269,7 +318,7 @@ def _check_brain(options: WorkerOptions) -> None:
     _chat_services(options)
 
 
-def _chat_services(options: WorkerOptions) -> "tuple[Ollama, Memory]":
+def _chat_services(options: WorkerOptions, meter: "Meter | None" = None) -> "tuple[Ollama, Memory]":
     """Return what `agent.chat` works with; neither connects before it is used.
 
     Raises:
@@ -279,7 +328,10 @@ def _chat_services(options: WorkerOptions) -> "tuple[Ollama, Memory]":
     from runtime.brain.ollama import Ollama  # noqa: PLC0415
 
     ollama = Ollama(
-        options.ollama_host, model=options.ollama_model, embed_model=options.ollama_embed_model
+        options.ollama_host,
+        model=options.ollama_model,
+        embed_model=options.ollama_embed_model,
+        meter=meter,
     )
     return ollama, Memory(options.qdrant_url, options.data_dir / "qdrant")
 

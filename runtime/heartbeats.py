@@ -1,6 +1,6 @@
 """What living workers say of themselves, and so which queues there are."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any, Final, Protocol
 
 import msgspec
@@ -39,9 +39,18 @@ async def read_heartbeats(session: Asks) -> list[dict[str, Any]]:
         cursor = following.decode()
         if cursor == "0":
             break
-    if not found:
+    return await _read(session, found)
+
+
+async def read_heartbeats_of(session: Asks, workers: Collection[str]) -> list[dict[str, Any]]:
+    """Read the heartbeats of these workers, by name; who has none is passed over."""
+    return await _read(session, [keys.heartbeat(worker) for worker in workers])
+
+
+async def _read(session: Asks, names: Collection[str]) -> list[dict[str, Any]]:
+    if not names:
         return []
-    bodies = await session.ask("tell the workers' heartbeats", "MGET", *sorted(found))
+    bodies = await session.ask("tell the workers' heartbeats", "MGET", *sorted(names))
     return [beat for body in bodies if body is not None and (beat := _beat(body)) is not None]
 
 

@@ -5,6 +5,7 @@ import sys
 import threading
 import time
 import traceback
+from collections import deque
 from collections.abc import Callable, Mapping
 from typing import Final
 
@@ -14,6 +15,9 @@ from loguru import logger
 
 _TURN: Final = 0.25
 """Seconds between the turns that the loop notes; what is longer is lag."""
+
+_REMEMBERED: Final = 240
+"""Turns that the worst lag is looked for in: those of a minute."""
 
 _SUSPENDED: Final = 5.0
 """Seconds between two looks that tell of a suspended process. A renewal may take 2 s of them."""
@@ -54,6 +58,7 @@ class LoopWatch:
         self._turned = self._looked = time.monotonic()
         self._said = False
         self._given_up = False
+        self._lags: deque[float] = deque(maxlen=_REMEMBERED)
         self.stalls = 0
         """How often the loop stood still for longer than the warning's time."""
         self._handle = self._loop.call_later(_TURN, self._turn)
@@ -61,8 +66,17 @@ class LoopWatch:
     def __repr__(self) -> str:
         return f"LoopWatch(stalls={self.stalls}, stuck={self._given_up})"
 
+    def lag(self) -> float:
+        """Return by how much the loop was late at worst in the last minute, in seconds.
+
+        What it is late by at this moment counts too. May be called from any thread.
+        """
+        return max([*self._lags, time.monotonic() - self._turned - _TURN, 0.0])
+
     def _turn(self) -> None:
-        self._turned = time.monotonic()
+        now = time.monotonic()
+        self._lags.append(now - self._turned - _TURN)
+        self._turned = now
         self._handle = self._loop.call_later(_TURN, self._turn)
 
     def close(self) -> None:

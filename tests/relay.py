@@ -3,7 +3,6 @@
 import asyncio
 import contextlib
 import ssl
-import subprocess
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -16,7 +15,8 @@ class Relay:
         cut_after: pass such a request on, wait for the reply, and cut instead of returning it.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, upgrade: ssl.SSLContext | None = None) -> None:
+        self._upgrade = upgrade
         self.cut_before: bytes | None = None
         self.cut_after: bytes | None = None
         self.port = 0
@@ -36,6 +36,10 @@ class Relay:
         assert task is not None
         self._tasks.add(task)
         self._writers.add(writer)
+        if self._upgrade is not None and not await _upgraded(reader, writer, self._upgrade):
+            self._tasks.discard(task)
+            self._writers.discard(writer)
+            return
         server_reader, server_writer = await asyncio.open_unix_connection(self._path)
         back = asyncio.create_task(self._back(task, server_reader, writer))
         try:
@@ -82,10 +86,36 @@ class Relay:
         await asyncio.gather(*tasks, return_exceptions=True)
 
 
+_SSL_REQUEST = bytes.fromhex("0000000804d2162f")
+"""PostgreSQL's SSLRequest: the length of the message, and the number that stands for it."""
+
+
+async def _upgraded(
+    reader: asyncio.StreamReader, writer: asyncio.StreamWriter, tls: ssl.SSLContext
+) -> bool:
+    """Do as a PostgreSQL server that speaks TLS: answer the request, then shake hands."""
+    try:
+        assert await reader.readexactly(len(_SSL_REQUEST)) == _SSL_REQUEST
+        writer.write(b"S")
+        await writer.start_tls(tls)
+    except (OSError, asyncio.IncompleteReadError):
+        writer.transport.abort()
+        return False
+    return True
+
+
 @contextlib.asynccontextmanager
-async def relay(path: Path, tls: ssl.SSLContext | None = None) -> AsyncIterator[Relay]:
-    """Run a relay to the server at a Unix socket, on a loopback port, with TLS if given."""
-    it = Relay(path)
+async def relay(
+    path: Path, tls: ssl.SSLContext | None = None, upgrade: ssl.SSLContext | None = None
+) -> AsyncIterator[Relay]:
+    """Run a relay to the server at a Unix socket, on a loopback port.
+
+    Args:
+        path: the socket.
+        tls: what TLS begins with, from the first byte on.
+        upgrade: likewise, once a client asks for it as PostgreSQL's clients do.
+    """
+    it = Relay(path, upgrade)
     server = await asyncio.start_server(it.accept, "127.0.0.1", 0, ssl=tls)
     it.port = server.sockets[0].getsockname()[1]
     try:
@@ -93,16 +123,3 @@ async def relay(path: Path, tls: ssl.SSLContext | None = None) -> AsyncIterator[
             yield it
     finally:
         await it.aclose()
-
-
-def certificate(directory: Path, openssl: str) -> tuple[Path, ssl.SSLContext]:
-    """Make a certificate for 127.0.0.1 that is its own authority, and a server's TLS context."""
-    cert, key = directory / "cert.pem", directory / "key.pem"
-    command = [openssl, "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2"]
-    command += ["-subj", "/CN=127.0.0.1", "-addext", "subjectAltName=IP:127.0.0.1"]
-    subprocess.run(
-        [*command, "-keyout", str(key), "-out", str(cert)], check=True, capture_output=True
-    )
-    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
-    context.load_cert_chain(cert, key)
-    return cert, context

@@ -1,7 +1,5 @@
 import asyncio
-import shutil
 import ssl
-from pathlib import Path
 
 import pytest
 import redis
@@ -13,7 +11,7 @@ from runtime.errors import ConfigurationError
 from runtime.redis.backoff import ReconnectBackoff
 from runtime.redis.connection import async_client, describe, parse_url, safe_url, sync_client
 from runtime.redis.failures import is_forbidden, is_reply
-from tests.relay import certificate, relay
+from tests.relay import relay
 from tests.servers import Valkey, free_port, make_valkey
 
 pytestmark = pytest.mark.anyio
@@ -227,28 +225,3 @@ def test_passwords() -> None:
                 with pytest.raises(redis.ConnectionError) as caught:
                     client.ping()
                 assert words in describe(caught.value)
-
-
-@pytest.fixture
-def openssl() -> str:
-    """The program that makes certificates."""
-    if (program := shutil.which("openssl")) is None:
-        pytest.skip("needs the openssl program to make a certificate")
-    return program
-
-
-async def test_tls(redis_url: str, valkey_server: Valkey, tmp_path: Path, openssl: str) -> None:
-    """rediss:// works with the authority named, and says what is wrong when it isn't."""
-    del redis_url
-    cert, tls = certificate(tmp_path, openssl)
-    async with relay(valkey_server.socket, tls) as server:
-        url = f"rediss://127.0.0.1:{server.port}"
-        async with async_client(f"{url}?ssl_ca_certs={cert}") as client:
-            assert await client.ping()
-        async with async_client(f"{url}?ssl_cert_reqs=none") as client:
-            assert await client.ping()
-        async with async_client(url) as client:
-            with pytest.raises(redis.ConnectionError) as caught:
-                await client.ping()
-        assert "certificate isn't trusted" in describe(caught.value)
-        assert "ssl_ca_certs" in describe(caught.value)

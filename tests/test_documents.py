@@ -12,7 +12,20 @@ import pytest
 ROOT = Path(__file__).resolve().parent.parent
 DOCUMENTS = sorted([ROOT / "README.md", ROOT / "CHANGELOG.md", *(ROOT / "docs").glob("*.md")])
 FENCE = re.compile(r"^```(\w+)\n(.*?)^```", re.MULTILINE | re.DOTALL)
-COMMANDS = ("push", "status", "health", "dead", "task", "cancel", "pause", "resume")
+COMMANDS = (
+    "push",
+    "status",
+    "health",
+    "dead",
+    "task",
+    "cancel",
+    "pause",
+    "resume",
+    "demo",
+    "pool",
+    "desired",
+    "exporter",
+)
 PARTS = tuple(("dead", part) for part in ("list", "show", "requeue", "purge"))
 
 
@@ -76,8 +89,8 @@ def test_commands_exist(document: Path) -> None:
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
 def test_targets_exist(document: Path) -> None:
     """Each make target that a document names is in the Makefile."""
-    targets = set(re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
-    assert set(re.findall(r"`?make ([a-z]+)", code_in(document))) <= targets
+    targets = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
+    assert set(re.findall(r"`?make ([a-z-]+)", code_in(document))) <= targets
 
 
 def test_handlers_page_runs() -> None:

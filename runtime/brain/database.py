@@ -1,7 +1,9 @@
 """The way to BRAiN's database: its URL, the engine with its pool, and transactions that retry."""
 
 import errno
+import ssl
 from collections.abc import Awaitable, Callable
+from pathlib import Path
 from typing import Any, Final, TypeVar
 
 import asyncpg  # type: ignore[import-untyped]  # it has annotations, but no py.typed
@@ -9,6 +11,7 @@ from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, create_async_engine
 
+from runtime import tls
 from runtime.brain.errors import (
     BrainError,
     DatabaseRefusedError,
@@ -19,6 +22,7 @@ from runtime.brain.errors import (
 T = TypeVar("T")
 
 SCHEMES: Final = ("postgresql+asyncpg", "postgresql", "postgres")
+_FILES: Final = ("sslrootcert", "sslcert", "sslkey", "sslcrl")
 STATEMENT_TIMEOUT_S: Final = 30
 # The client gives up later than the server: it is for a link that no longer carries answers.
 COMMAND_TIMEOUT_S: Final = 40
@@ -48,6 +52,10 @@ def parse_url(url: str) -> URL:
         raise DatabaseUrlError("has a host or port that can't be read") from None
     if parsed.port is not None and not 0 < parsed.port < 65536:  # noqa: PLR2004 -- TCP's ports
         raise DatabaseUrlError(f"has port {parsed.port}, which is not within 1 to 65535")
+    for option in _FILES:
+        file = parsed.query.get(option)
+        if isinstance(file, str) and not Path(file).is_file():
+            raise DatabaseUrlError(f"names {file!r} as its {option}, where there is no file")
     return parsed.set(drivername="postgresql+asyncpg")
 
 
@@ -114,6 +122,10 @@ def _connector(url: URL, application_name: str) -> Callable[..., Awaitable[Any]]
 
 def _why(error: Exception) -> str:
     match error:
+        case ssl.SSLError():
+            return tls.why(error, "DATABASE_URL", "sslrootcert")
+        case ConnectionError() if "rejected SSL" in str(error):
+            return "it speaks no TLS, and sslmode in DATABASE_URL asks for it"
         case TimeoutError():
             return f"no answer within {CONNECT_TIMEOUT_S} s"
         # asyncio puts the failures of a name with several addresses into one text.
@@ -123,6 +135,16 @@ def _why(error: Exception) -> str:
             return "there is no such socket"
         case _:
             return str(error).strip().split("\n")[0].rstrip(".") or type(error).__name__
+
+
+def may_come(error: DatabaseUnreachableError) -> bool:
+    """Tell whether waiting may help: what refuses us, or isn't trusted, stays so."""
+    cause = error.__cause__
+    if cause is None or tls.is_final(cause) or "rejected SSL" in str(cause):
+        return False
+    return isinstance(
+        cause, OSError | asyncpg.CannotConnectNowError | asyncpg.TooManyConnectionsError
+    )
 
 
 async def transaction(db: AsyncEngine, work: Callable[[AsyncSession], Awaitable[T]]) -> T:

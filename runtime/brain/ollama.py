@@ -27,6 +27,7 @@ from runtime.brain.ollama_errors import (
     problem,
     shortened,
 )
+from runtime.brain.ollama_meter import Meter, measured
 from runtime.brain.ollama_settings import (
     DEFAULT_EMBED_MODEL,
     DEFAULT_MODEL,
@@ -117,6 +118,7 @@ class Ollama:
         model: The model that chats.
         embed_model: The model that embeds what is remembered.
         silence: Seconds without a byte after which a chat's answer counts as lost.
+        meter: What measures the requests, if anything does.
 
     Raises:
         ConfigurationError: `host` or the name of a model can't be read.
@@ -129,12 +131,14 @@ class Ollama:
         model: str = DEFAULT_MODEL,
         embed_model: str = DEFAULT_EMBED_MODEL,
         silence: float = SILENCE_S,
+        meter: Meter | None = None,
     ) -> None:
         self.configured = bool(host.strip())
         self.address = parse_host(host)
         self.model = parse_model("OLLAMA_MODEL", model)
         self.embed_model = parse_model("OLLAMA_EMBED_MODEL", embed_model)
         self._silence = silence
+        self._meter = meter
         self._client: httpx.AsyncClient | None = None
 
     def __repr__(self) -> str:
@@ -163,10 +167,12 @@ class Ollama:
                 line = self._read(raw, Line)
                 if line.error is not None:
                     raise OllamaError(self.address, f"gave up: {shortened(line.error)}")
+                if line.done and self._meter is not None:
+                    self._meter.chatted(line.prompt_eval_count, line.eval_count)
                 yield line
                 if line.done:
                     return
-        raise OllamaError(self.address, "broke off in the middle of its answer")
+            raise OllamaError(self.address, "broke off in the middle of its answer")
 
     async def embed(self, model: str, text: str) -> list[float]:
         """Return the vector of a text.
@@ -209,13 +215,14 @@ class Ollama:
         timeout = httpx.Timeout(silence, connect=CONNECT_TIMEOUT_S)
         client = self._opened()
         try:
-            async with client.stream(
-                method, f"{self.address}{path}", json=body, timeout=timeout
-            ) as response:
-                if response.is_success:
-                    yield response
-                else:
-                    raise self._error(response.status_code, await response.aread(), model)
+            with measured(self._meter, path.rpartition("/")[2]):
+                async with client.stream(
+                    method, f"{self.address}{path}", json=body, timeout=timeout
+                ) as response:
+                    if response.is_success:
+                        yield response
+                    else:
+                        raise self._error(response.status_code, await response.aread(), model)
         except (httpx.HTTPError, httpx.InvalidURL) as error:
             raise OllamaError(self.address, problem(error, silence)) from error
 

@@ -8,10 +8,15 @@ from typing import Final
 from cyclopts import App, CycloptsError
 from cyclopts.exceptions import UnusedCliTokensError
 
+from messages.redaction import redact
 from runtime.cli.dead import dead_app
+from runtime.cli.demo import demo
+from runtime.cli.desired import desired
+from runtime.cli.exporter import exporter
 from runtime.cli.health import health
 from runtime.cli.options import VARIABLES
 from runtime.cli.orders import cancel, pause, resume
+from runtime.cli.pool import pool
 from runtime.cli.push import push
 from runtime.cli.status import status
 from runtime.cli.task import task
@@ -45,9 +50,12 @@ def make_app() -> App:
         result_action="return_value",
     )
     app.default(worker)
-    for command in (push, task, cancel, pause, resume, status, health):
+    for command in (push, task, cancel, pause, resume, status, health, exporter):
         app.command(command)
     app.command(dead_app())
+    app.command(demo)
+    app.command(pool)
+    app.command(desired)
     return app
 
 
@@ -82,7 +90,7 @@ def _version() -> str:
 
 
 def _wrong_use(sentence: str) -> int:
-    print(sentence, file=sys.stderr)  # noqa: T201 - it is the command line's
+    print(redact(sentence), file=sys.stderr)  # noqa: T201 - it is the command line's
     return WRONG_USE
 
 

@@ -5,7 +5,7 @@ import sys
 from collections.abc import Awaitable, Callable
 from typing import Annotated, Any, Final
 
-from attrs import asdict, frozen
+from attrs import asdict, evolve, frozen
 from cyclopts import App, Parameter
 
 from messages import Reason
@@ -74,7 +74,7 @@ def list_(*, limit: Count = _LISTED, options: DeadOptions = _DEFAULTS) -> int:
 
     async def listed(letters: Any) -> int:
         found = [letter for one in letters async for letter in _found(one, options, ())]
-        shown = sorted(found, key=lambda one: one.time)[-limit:]
+        shown = [_redacted(one) for one in sorted(found, key=lambda one: one.time)[-limit:]]
         if options.as_json:
             _print_json([_as_json(letter) for letter in shown])
             return _SUCCESS
@@ -96,10 +96,11 @@ def show(id_: Annotated[str, Parameter(name="ID")], /, *, options: DeadOptions =
         found = [letter for one in letters async for letter in _found(one, options, (id_,))]
         if not found:
             return _nothing(f"No dead letter has the id {id_!r}.")
+        letter = _redacted(found[-1])
         if options.as_json:
-            _print_json(_as_json(found[-1]))
+            _print_json(_as_json(letter))
         else:
-            _tables().show_one(found[-1])
+            _tables().show_one(letter)
         return _SUCCESS
 
     return _run(options, shown)
@@ -219,6 +220,21 @@ def _found(letters: Any, options: DeadOptions, ids: tuple[str, ...]) -> Any:
             older_than=options.older_than,
             newer_than=options.newer_than,
         )
+    )
+
+
+def _redacted(letter: Any) -> Any:
+    """Return a letter as it may be shown; what is stored keeps its bytes."""
+    # They are slow to import, and not every command shows a letter.
+    from messages.redaction import redact, redact_body, redact_value, secrets_in  # noqa: PLC0415
+
+    secrets = secrets_in(letter.raw)
+    return evolve(
+        letter,
+        raw=redact_body(letter.raw).encode(),
+        error=redact(letter.error, secrets),
+        traceback=redact(letter.traceback, secrets),
+        errors=tuple(redact_value(list(letter.errors))),
     )
 
 

@@ -15,6 +15,16 @@ _LONG: Final = 1_000
 """Letters from which on a bar is worth its place."""
 
 
+_WIDE: Final = 130
+"""Columns from which on a UUID and an error have room beside each other."""
+
+_GAP: Final = 3
+"""Characters between two columns."""
+
+_SPARE: Final = 6
+"""Characters that a line may lose to whole words."""
+
+
 def show_list(letters: Sequence[Letter], total: int, console: Console | None = None) -> None:
     """Print a line each.
 
@@ -27,21 +37,25 @@ def show_list(letters: Sequence[Letter], total: int, console: Console | None = N
     if not letters:
         console.print("No dead letters.")
         return
+    # Fixed widths, for Rich would take them all for a long error: a UUID on two lines, or on one.
+    widths = (11, 36, 16, 18, 4) if console.width >= _WIDE else (11, 18, 10, 10, 4)
+    error = max(10, console.width - sum(widths) - _GAP * len(widths) - 1)
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
-    table.add_column("When (UTC)", no_wrap=True)
-    table.add_column("Task", overflow="fold", min_width=12)
-    table.add_column("Type", overflow="fold", min_width=8)
-    table.add_column("Reason", overflow="fold", min_width=9)
-    table.add_column("Runs", justify="right", no_wrap=True)
-    table.add_column("Error", overflow="ellipsis", no_wrap=True, min_width=14)
+    for heading, width in zip(
+        ("When (UTC)", "Task", "Type", "Reason", "Runs"), widths, strict=True
+    ):
+        table.add_column(heading, overflow="fold", width=width)
+    table.add_column("Error", overflow="fold", width=error)
     for one in letters:
+        said = " ".join(one.error.split())
         table.add_row(
-            f"{one.time:%m-%d %H:%M:%S}",
+            f"{one.time:%m-%d %H:%M}",
             one.task_id or one.entry,
             one.task_type,
             one.reason,
             str(one.attempts),
-            " ".join(one.error.split()),
+            # On two lines at most, as the task is.
+            said if len(said) <= 2 * error - _SPARE else said[: 2 * error - _SPARE] + "…",
         )
     console.print(table)
     if total > len(letters):

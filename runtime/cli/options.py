@@ -10,7 +10,7 @@ from attrs import frozen
 from cyclopts import Group, Parameter
 
 from runtime.brain.ollama_settings import DEFAULT_EMBED_MODEL, DEFAULT_MODEL
-from runtime.cli.values import Count, Duration, DurationOrZero, Names, Size, choice
+from runtime.cli.values import Count, Duration, DurationOrZero, Names, Port, Size, choice
 
 WHERE: Final = Group("Where things are", sort_key=1)
 WHAT: Final = Group("What it serves", sort_key=2)
@@ -49,6 +49,9 @@ VARIABLES: Final = (
     "BRAIN_STATE_DIR",
     "LOG_LEVEL",
     "LOG_FORMAT",
+    "METRICS_HOST",
+    "METRICS_PORT",
+    "BRAIN_EVENTS",
     "OTEL_EXPORTER_OTLP_ENDPOINT",
 )
 """The environment variables that are read. One that is empty counts as one that isn't set."""
@@ -98,6 +101,13 @@ class WorkerOptions:
         max_result_bytes: The largest result that a handler may return.
         log_level: The least level that is logged. Info has two lines a task.
         log_format: Text for people, or one JSON object a line for machines.
+        metrics_port: Serve Prometheus metrics there; 0 for any port that is free, which the log
+            tells. Without one, nothing is measured and no port is opened.
+        metrics_host: Where the metrics are served. They need no password: 0.0.0.0 shows them to
+            whoever reaches this machine.
+        events: Write what becomes of workers and tasks to the stream brain:events:workers, without
+            payloads.
+        events_kept: How many events that stream keeps, about.
         traces: Send traces there, an OpenTelemetry collector's address for OTLP over HTTP, such as
             http://localhost:4318. Without one, nothing is traced.
     """
@@ -140,4 +150,10 @@ class WorkerOptions:
     max_result_bytes: Annotated[Size, Parameter(group=TIMES)] = 2**20
     log_level: LogLevelOption = "info"
     log_format: LogFormatOption = "text"
+    metrics_port: Annotated[Port | None, Parameter(env_var="METRICS_PORT", group=OUTPUT)] = None
+    metrics_host: Annotated[
+        str, Parameter(env_var="METRICS_HOST", group=OUTPUT, metavar="HOST")
+    ] = "127.0.0.1"
+    events: Annotated[bool, Flag, Parameter(env_var="BRAIN_EVENTS", group=OUTPUT)] = False
+    events_kept: Annotated[Count, Parameter(group=OUTPUT)] = 10_000
     traces: TracesOption = None

@@ -1,243 +1,191 @@
-"""What `status` finds on a server: queues, and the workers that serve them."""
+"""What `status` finds on a server: queues, the workers that serve them, and what is wrong."""
 
-import asyncio
+import time
 from collections.abc import Sequence
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
-from attrs import frozen
+from attrs import evolve, frozen
 
-from messages import MessageError, decode_task
-from runtime.heartbeats import Asks, queues_of, read_heartbeats, texts
-from runtime.redis import keys
+from runtime.cli.queue_views import HolderView, QueueView, look_at, newest_dead
+from runtime.cli.rates import Backlogs, answered_rate
+from runtime.cli.recurring_views import RecurringView, read_recurring
+from runtime.cli.remarks import notes, remarks
+from runtime.cli.worker_views import WorkerView, heartbeat_ages, read_runs, view_of
+from runtime.heartbeats import Asks, queues_of, read_heartbeats, read_heartbeats_of, texts
 
-_LIVES: Final = 4.0
-"""Seconds without a renewal after which a lease counts as lapsed; others reclaim by then."""
-
-_LONGEST_TIME: Final = 14
-"""Digits of the ms of a time that a calendar has."""
-
-
-@frozen
-class QueueView:
-    """A queue.
-
-    Attributes:
-        name: its key.
-        waiting: tasks that wait.
-        in_flight: tasks that workers hold.
-        dead: dead letters.
-        oldest_s: seconds since the next task was created; None if none waits or it can't be read.
-        delayed: tasks that wait for their time.
-        paused_s: seconds since the queue was paused; None if it isn't.
-        trimmed: dead letters that have made room for newer ones.
-    """
-
-    name: str
-    waiting: int
-    in_flight: int
-    dead: int
-    oldest_s: float | None
-    delayed: int = 0
-    paused_s: float | None = None
-    trimmed: int = 0
-
-
-@frozen
-class WorkerView:
-    """A worker, by its last heartbeat.
-
-    Attributes:
-        worker_id: its name.
-        queues: what it serves.
-        slots: how many tasks it can run at once.
-        active: how many ran.
-        processed: tasks answered, failures included.
-        failed: of these, failures.
-        heartbeat_s: seconds since the heartbeat.
-        lease_alive: whether it has renewed its leases lately, so that it may take tasks.
-    """
-
-    worker_id: str
-    queues: tuple[str, ...]
-    slots: int
-    active: int
-    processed: int
-    failed: int
-    heartbeat_s: float
-    lease_alive: bool
-
-
-@frozen
-class RecurringView:
-    """A recurring task.
-
-    Attributes:
-        name: its name.
-        queue: where its tasks go.
-        fired: the time up to which it was fired, UTC: its last due time, or when it was first seen.
-        fired_s: seconds since then; negative if the server's clock was set back.
-    """
-
-    name: str
-    queue: str
-    fired: str
-    fired_s: float
+_DISCOVERY: Final = 30.0
+"""Seconds between walks through all keys for heartbeats; in between, who holds leases is asked."""
 
 
 @frozen
 class Overview:
-    """All of it, with what needs somebody's attention in words."""
+    """All of it, with what needs somebody's attention in words.
+
+    Attributes:
+        queues: the queues.
+        workers: the workers.
+        remarks: what is wrong, the worst first.
+        recurring: the recurring tasks.
+        notes: what is worth knowing and isn't wrong.
+        answer_s: how long the slowest answer of the server took, in seconds.
+        clock_s: by how many seconds this machine's clock is ahead of the server's.
+    """
 
     queues: tuple[QueueView, ...]
     workers: tuple[WorkerView, ...]
     remarks: tuple[str, ...]
     recurring: tuple[RecurringView, ...] = ()
+    notes: tuple[str, ...] = ()
+    answer_s: float = 0.0
+    clock_s: float = 0.0
 
 
-async def overview(session: Asks, named: Sequence[str], now: datetime) -> Overview:
-    """Look at the server.
+class _Timed:
+    """Asks, and remembers the longest that an answer took."""
+
+    def __init__(self, session: Asks, greeting_s: float) -> None:
+        self._session = session
+        self.longest = greeting_s
+
+    async def ask(self, request: str, *words: str) -> Any:
+        began = time.monotonic()
+        reply = await self._session.ask(request, *words)
+        self.longest = max(self.longest, time.monotonic() - began)
+        return reply
+
+
+class Lookout:
+    """Looks at a server, once or again and again.
 
     Args:
         session: the way there.
         named: queues to look at, beside the contract's and those that workers serve.
-        now: this machine's time.
-
-    Raises:
-        PoolError: the server is out of reach or refuses.
+        greeting_s: how long it took to connect.
     """
-    beats = await read_heartbeats(session)
-    names = queues_of(beats, named)
-    found = [await _queue(session, name, now) for name in names]
-    renewals = {name: renewed for name, (_, renewed) in zip(names, found, strict=True)}
-    clock = await session.ask("tell the time", "TIME")
-    server_now = int(clock[0]) + int(clock[1]) / 1e6
-    workers = tuple(_worker(beat, renewals, server_now, now) for beat in beats)
-    queues = tuple(queue for queue, _ in found)
-    recurring = [await _recurring(session, name, server_now) for name in names]
-    views = tuple(view for those in recurring for view in those)
-    return Overview(queues, workers, remarks(queues, workers), views)
 
+    def __init__(self, session: Asks, named: Sequence[str], greeting_s: float = 0.0) -> None:
+        self._session = _Timed(session, greeting_s)
+        self._named = tuple(named)
+        self._known: set[str] = set()
+        self._due = float("-inf")
+        self._backlogs = Backlogs()
 
-def remarks(queues: Sequence[QueueView], workers: Sequence[WorkerView]) -> tuple[str, ...]:
-    """Say what needs somebody's attention."""
-    said = []
-    for queue in queues:
-        serving = [worker for worker in workers if queue.name in worker.queues]
-        if queue.paused_s is not None:
-            said.append(
-                f"{queue.name} is paused, for {queue.paused_s:.0f} s now: nothing is taken from it "
-                "until `resume`."
-            )
-        if queue.waiting and not serving:
-            verb = "task waits" if queue.waiting == 1 else "tasks wait"
-            said.append(f"{queue.waiting} {verb} on {queue.name}, and no worker serves it.")
-        elif queue.waiting and not any(worker.lease_alive for worker in serving):
-            said.append(f"No worker of {queue.name} has a living lease: its tasks wait.")
-        if queue.in_flight and not serving:
-            said.append(
-                f"{queue.in_flight} tasks of {queue.name} are held by workers that are gone; the "
-                "next worker that serves it takes them over."
-            )
-        if queue.trimmed:
-            said.append(
-                f"{queue.trimmed} dead letters of {queue.name} have made room for newer ones "
-                "(--dead-letters-kept)."
-            )
-    return tuple(said)
+    def __repr__(self) -> str:
+        return f"Lookout({', '.join(self._named)})"
 
+    async def look(self) -> Overview:
+        """Look at the server.
 
-async def _queue(session: Asks, name: str, now: datetime) -> tuple[QueueView, dict[str, float]]:
-    """Look at a queue; return it, and when each of its holders was last renewed."""
-    request = f"tell of {name}"
-    waiting, dead, delayed, head, ranked, paused, trimmed, clock = await asyncio.gather(
-        session.ask(request, "LLEN", name),
-        session.ask(request, "XLEN", keys.dead(name)),
-        session.ask(request, "ZCARD", keys.delayed(name)),
-        session.ask(request, "LINDEX", name, "0"),
-        session.ask(request, "ZRANGE", keys.holders(name), "0", "-1", "WITHSCORES"),
-        session.ask(request, "GET", keys.paused(name)),
-        session.ask(request, "GET", keys.trimmed(name)),
-        session.ask(request, "TIME"),
-    )
-    renewed = {
-        holder.decode(errors="replace"): float(score) / 1000
-        for holder, score in zip(ranked[::2], ranked[1::2], strict=True)
-    }
-    lists = [keys.inflight(name, holder) for holder in renewed]
-    held = await asyncio.gather(*(session.ask(request, "LLEN", key) for key in lists))
-    view = QueueView(
-        name,
-        waiting,
-        sum(held),
-        dead,
-        _age(head, now),
-        delayed,
-        None if paused is None else max(0.0, int(clock[0]) - _whole(paused) / 1000),
-        _whole(trimmed),
-    )
-    return view, renewed
+        Raises:
+            PoolError: the server is out of reach or refuses.
+        """
+        server_now, clock_s = await self._ask_time()
+        beats = await self._beats()
+        queues = await self._queues(beats, server_now)
+        beats = await self._with_missing(beats, queues)
+        workers = await self._workers(beats, queues, server_now)
+        seconds = server_now.timestamp()
+        recurring = [await read_recurring(self._session, q.name, seconds) for q in queues]
+        answer_s, self._session.longest = self._session.longest, 0.0
+        return Overview(
+            queues=queues,
+            workers=workers,
+            remarks=remarks(queues, workers, answer_s, clock_s),
+            recurring=tuple(view for views in recurring for view in views),
+            notes=notes(queues, workers),
+            answer_s=answer_s,
+            clock_s=clock_s,
+        )
 
+    async def _ask_time(self) -> tuple[datetime, float]:
+        """Return the server's time, and by how many seconds ours is ahead."""
+        began = time.monotonic()
+        clock = await self._session.ask("tell the time", "TIME")
+        took = time.monotonic() - began
+        seconds = int(clock[0]) + int(clock[1]) / 1e6
+        # It was said at some moment in between; what may be the way there isn't the clock's.
+        ahead = time.time() - took / 2 - seconds
+        ahead = 0.0 if abs(ahead) <= took / 2 else ahead
+        return datetime.fromtimestamp(0, UTC) + timedelta(seconds=seconds), ahead
 
-def _whole(value: bytes | None) -> int:
-    return int(value) if value is not None and value.isdigit() else 0
+    async def _beats(self) -> list[dict[str, Any]]:
+        now = time.monotonic()
+        if now < self._due:
+            return await read_heartbeats_of(self._session, self._known)
+        self._due = now + _DISCOVERY
+        beats = await read_heartbeats(self._session)
+        self._known = {beat["worker_id"] for beat in beats}
+        served = (queue for beat in beats for queue in texts(beat.get("queues")))
+        # A queue that some worker has served isn't forgotten with its last worker.
+        self._named = tuple(dict.fromkeys((*self._named, *sorted(served))))
+        return beats
 
-
-async def _recurring(session: Asks, queue: str, server_now: float) -> list[RecurringView]:
-    """Look at a queue's recurring tasks, by name; what can't be read is passed over."""
-    listed = await session.ask(f"tell of {queue}", "HGETALL", keys.recurring(queue))
-    views = []
-    for name, value in sorted(zip(listed[::2], listed[1::2], strict=True)):
-        upto = value.partition(b" ")[0]
-        if upto.isdigit() and len(upto) <= _LONGEST_TIME:
-            fired = int(upto) / 1000
+    async def _queues(
+        self, beats: Sequence[dict[str, Any]], server_now: datetime
+    ) -> tuple[QueueView, ...]:
+        names = queues_of(beats, self._named)
+        found = [(await look_at(self._session, name, server_now))[0] for name in names]
+        backlogs = {queue.name: queue.waiting + queue.in_flight + queue.delayed for queue in found}
+        growth = self._backlogs.growth(time.monotonic(), backlogs)
+        views = []
+        for queue in found:
+            out = answered_rate(queue.name, beats)
+            grows = growth.get(queue.name)
+            known = out is not None and grows is not None
+            dead = None
+            if queue.dead:
+                dead = await newest_dead(self._session, queue.name, server_now.timestamp())
             views.append(
-                RecurringView(
-                    name=name.decode(errors="replace"),
-                    queue=queue,
-                    fired=datetime.fromtimestamp(fired, UTC).isoformat().replace("+00:00", "Z"),
-                    fired_s=server_now - fired,
+                evolve(
+                    queue,
+                    out_s=out,
+                    in_s=max(0.0, (out or 0.0) + (grows or 0.0)) if known else None,
+                    dead_newest_s=None if dead is None else dead[0],
+                    dead_newest="" if dead is None else dead[1],
                 )
             )
-    return views
+        return tuple(views)
+
+    async def _with_missing(
+        self, beats: list[dict[str, Any]], queues: Sequence[QueueView]
+    ) -> list[dict[str, Any]]:
+        """Add the heartbeats of those who hold leases and hadn't been known, or had just begun."""
+        known = {beat["worker_id"] for beat in beats}
+        names = {holder.worker_id for queue in queues for holder in queue.holders} - known
+        if not names:
+            return beats
+        self._known |= names
+        more = await read_heartbeats_of(self._session, names)
+        return sorted([*beats, *more], key=lambda beat: str(beat["worker_id"]))
+
+    async def _workers(
+        self,
+        beats: Sequence[dict[str, Any]],
+        queues: Sequence[QueueView],
+        server_now: datetime,
+    ) -> tuple[WorkerView, ...]:
+        holders = {queue.name: queue.holders for queue in queues}
+        runs = await read_runs(self._session, holders, server_now)
+        ages = await heartbeat_ages(self._session, beats)
+        return tuple(
+            view_of(
+                beat,
+                stored_s,
+                _holding(beat, holders),
+                runs.get(str(beat.get("holder")), ()),
+                server_now,
+            )
+            for beat, stored_s in zip(beats, ages, strict=True)
+        )
 
 
-def _age(head: bytes | None, now: datetime) -> float | None:
-    if head is None:
-        return None
-    try:
-        return max(0.0, (now - decode_task(head).created_at).total_seconds())
-    except MessageError:
-        return None
-
-
-def _worker(
-    beat: dict[str, Any],
-    renewals: dict[str, dict[str, float]],
-    server_now: float,
-    now: datetime,
-) -> WorkerView:
-    queues = tuple(texts(beat.get("queues")))
-    last = [renewals.get(queue, {}).get(str(beat.get("holder"))) for queue in queues]
-    return WorkerView(
-        worker_id=beat["worker_id"],
-        queues=queues,
-        slots=_count(beat.get("slots")),
-        active=_count(beat.get("active_tasks")),
-        processed=_count(beat.get("tasks_processed")),
-        failed=_count(beat.get("tasks_failed")),
-        heartbeat_s=max(0.0, (now - _time(beat.get("timestamp"), now)).total_seconds()),
-        lease_alive=bool(last) and all(at is not None and server_now - at < _LIVES for at in last),
-    )
-
-
-def _count(value: object) -> int:
-    return value if isinstance(value, int) else 0
-
-
-def _time(value: object, otherwise: datetime) -> datetime:
-    try:
-        found = datetime.fromisoformat(str(value))
-    except ValueError:
-        return otherwise
-    return found if found.tzinfo else found.replace(tzinfo=UTC)
+def _holding(
+    beat: dict[str, Any], holders: dict[str, tuple[HolderView, ...]]
+) -> list[HolderView | None]:
+    """Return a worker as a holder of each of its queues."""
+    name = str(beat.get("holder"))
+    return [
+        next((holder for holder in holders.get(queue, ()) if holder.name == name), None)
+        for queue in texts(beat.get("queues"))
+    ]

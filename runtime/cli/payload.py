@@ -6,6 +6,7 @@ from typing import Any, TextIO
 
 import msgspec
 
+from messages.redaction import redact
 from runtime.errors import ConfigurationError
 
 _CONTEXT = 20
@@ -69,7 +70,7 @@ def _broken(text: str, error: Exception) -> str:
     before = text.encode(errors="replace")[:at].decode(errors="replace")
     line = before.count("\n") + 1
     column = len(before) - before.rfind("\n")
-    near = before[-_CONTEXT:].rpartition("\n")[2]
+    near = redact(before)[-_CONTEXT:].rpartition("\n")[2]
     reason = reason.removeprefix("JSON is malformed: ").replace("Input", "input", 1)
     where = f"line {line}, column {column}" + (f", behind {near!r}" if near else "")
     return f"not JSON: {reason} at {where}"

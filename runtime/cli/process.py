@@ -11,13 +11,14 @@
 import asyncio
 import os
 import sys
-from typing import Final
+from typing import Final, Protocol
 
 import anyio
 from anyio.abc import TaskStatus
 from loguru import logger
 
 from actors import HandlerError, Statistics, Worker, WorkerError
+from messages.redaction import redact
 from runtime import logs, state_file
 from runtime.brain.errors import BrainError
 from runtime.cli import screen
@@ -26,6 +27,7 @@ from runtime.cli.signals import Deadline, StoppedEarlyError, StopSignals, leave_
 from runtime.composition import Composed, Plan, compose, prepare
 from runtime.embedded.errors import EmbeddedError
 from runtime.errors import ConfigurationError, PoolError
+from runtime.settings_secrets import secrets_of
 from runtime.state_file import StateFile
 
 CLEAN: Final = 0
@@ -42,17 +44,34 @@ _LAST_STEPS: Final = 2.0
 """Seconds for the event loop to close and for threads that handlers have left to end."""
 
 
-def run_worker(options: WorkerOptions) -> int:
-    """Be a worker's process, which ends soon after this returns, and return its exit code."""
-    logs.configure(options.log_level, options.log_format)
+class Front(Protocol):
+    """Who is told how a worker's process gets on: people, or the supervisor of a pool."""
+
+    def ready(self, composed: Composed) -> None:
+        """The worker takes tasks; called on its event loop."""
+
+    def refused(self, sentence: str) -> None:
+        """Nothing runs, for the reason given."""
+
+
+def run_worker(options: WorkerOptions, front: Front | None = None) -> int:
+    """Be a worker's process, which ends soon after this returns, and return its exit code.
+
+    Args:
+        options: how it runs.
+        front: who is told; people, on the terminal or in the log, unless somebody else is named.
+    """
+    urls = (options.redis_url, options.database_url, options.qdrant_url, options.ollama_host)
+    logs.configure(options.log_level, options.log_format, secrets=secrets_of(urls))
+    front = front or People(options)
     with StopSignals() as signals:
         try:
-            process = Process(options, prepare(options), signals)
+            process = Process(options, prepare(options), signals, front)
             return anyio.run(process.run)
         except StoppedEarlyError:
             return CLEAN
         except _FOR_PEOPLE as error:
-            _say(options, str(error))
+            front.refused(str(error))
             return WRONG_USE
         except Exception as error:  # noqa: BLE001 - the last to hear of it
             logger.opt(exception=error).critical("The worker crashed, which is a bug")
@@ -66,10 +85,14 @@ class Process:
         options: the user's.
         plan: what is to run.
         signals: what asks for the end.
+        front: who is told when it takes tasks.
     """
 
-    def __init__(self, options: WorkerOptions, plan: Plan, signals: StopSignals) -> None:
+    def __init__(
+        self, options: WorkerOptions, plan: Plan, signals: StopSignals, front: Front
+    ) -> None:
         self._options = options
+        self._front = front
         self._plan = plan
         self._signals = signals
         self._state = self._open_state_file()
@@ -134,7 +157,7 @@ class Process:
     async def _serve(self, composed: Composed) -> None:
         # Nothing is awaited between these two: a signal either cancels the start or stops the run.
         self._running = composed.worker
-        await composed.worker.run(task_status=_Screen(self._options, composed))
+        await composed.worker.run(task_status=_Started(self._front, composed))
 
     async def _heed(self, counts: asyncio.Queue[int]) -> None:
         """Do what signals ask for; in a task, for the worker asks for the time in one."""
@@ -210,15 +233,30 @@ _OVERDUE: Final = (
 )
 
 
-class _Screen(TaskStatus[None]):
-    """Shows people where they are when the worker takes tasks."""
+class _Started(TaskStatus[None]):
+    """Tells who is in front of the process when the worker takes tasks."""
 
-    def __init__(self, options: WorkerOptions, composed: Composed) -> None:
-        self._options = options
-        self._facts = composed.facts
+    def __init__(self, front: Front, composed: Composed) -> None:
+        self._front = front
+        self._composed = composed
 
     def started(self, value: None = None) -> None:  # noqa: ARG002 - anyio's
-        facts = self._facts
+        self._front.ready(self._composed)
+
+
+class People:
+    """Tells people, in the form that they have chosen.
+
+    Args:
+        options: theirs.
+    """
+
+    def __init__(self, options: WorkerOptions) -> None:
+        self._options = options
+
+    def ready(self, composed: Composed) -> None:
+        """Show where they are."""
+        facts = composed.facts
         if self._options.log_format == "json":
             logger.bind(
                 worker_id=facts.worker_id,
@@ -231,6 +269,13 @@ class _Screen(TaskStatus[None]):
         elif logs.shows_tasks(self._options.log_level):
             screen.show(facts)
 
+    def refused(self, sentence: str) -> None:
+        """Say why nothing runs."""
+        if self._options.log_format == "json":
+            logger.critical("{}", sentence)
+        else:
+            print(redact(sentence), file=sys.stderr)  # noqa: T201 - it is the command line's
+
 
 def _report(found: Statistics) -> int:
     logger.info(
@@ -241,11 +286,3 @@ def _report(found: Statistics) -> int:
         found.released,
     )
     return FAILED if found.unsettled > 0 else CLEAN
-
-
-def _say(options: WorkerOptions, sentence: str) -> None:
-    """Tell people, in the form that they have chosen, why nothing runs."""
-    if options.log_format == "json":
-        logger.critical("{}", sentence)
-    else:
-        print(sentence, file=sys.stderr)  # noqa: T201 - it is the command line's

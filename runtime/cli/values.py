@@ -69,6 +69,18 @@ def read_count(setting: str, text: str) -> int:
     return int(plain)
 
 
+def read_port(setting: str, text: str) -> int:
+    """Read a TCP port; 0 stands for any that is free.
+
+    Raises:
+        ConfigurationError: it is none.
+    """
+    plain = text.strip()
+    if not (plain.isascii() and plain.isdigit() and len(plain) <= 5 and int(plain) < 65536):  # noqa: PLR2004 - TCP's ports
+        raise ConfigurationError(setting, repr(text), "a port from 0 (any that is free) to 65535")
+    return int(plain)
+
+
 def read_choice(setting: str, text: str, choices: Sequence[str]) -> str:
     """Read one of a few words, in upper or lower case.
 
@@ -144,6 +156,7 @@ DurationOrZero = Annotated[
 Moment = Annotated[datetime, Parameter(converter=_one(read_moment), metavar="TIME")]
 Size = Annotated[int, Parameter(converter=_one(read_size), metavar="BYTES")]
 Count = Annotated[int, Parameter(converter=_one(read_count), metavar="NUMBER")]
+Port = Annotated[int, Parameter(converter=_one(read_port), metavar="PORT")]
 Names = Annotated[
     tuple[str, ...],
     Parameter(

@@ -8,8 +8,11 @@ from typing import Final
 
 from redis import exceptions
 
+from runtime import tls
+
 _LONGEST: Final = 200
 _CLIENTS_FULL: Final = "max number of clients"
+_IN_SCRIPT: Final = "acl failure in script: "
 _REFUSED: Final = "connection refused: nothing listens there"
 _SILENT: Final = "it didn't answer in time"
 
@@ -47,8 +50,7 @@ def is_forbidden(error: BaseException) -> bool:
 
 def is_final(error: BaseException) -> bool:
     """Tell whether waiting for the server is in vain: it, or its certificate, won't have us."""
-    untrusted = any(isinstance(cause, ssl.SSLCertVerificationError) for cause in _chain(error))
-    return untrusted or is_forbidden(error)
+    return any(map(tls.is_final, _chain(error))) or is_forbidden(error)
 
 
 def _chain(error: BaseException | None) -> Iterator[BaseException]:
@@ -75,6 +77,8 @@ _WORDS: Final[tuple[tuple[type[BaseException], str, str], ...]] = (
     ),
     (exceptions.NoPermissionError, "", "its access rules forbid it ({})"),
     (exceptions.AuthorizationError, "", "its access rules forbid it ({})"),
+    # A script's command that is forbidden isn't told by a kind of its own.
+    (exceptions.ResponseError, _IN_SCRIPT, "its access rules forbid it ({})"),
     (exceptions.OutOfMemoryError, "", "it is full (maxmemory is reached)"),
     (exceptions.ReadOnlyError, "", "it is a replica that takes no writes"),
     (exceptions.ResponseError, "", "it answered: {}"),
@@ -96,25 +100,17 @@ _WORDS: Final[tuple[tuple[type[BaseException], str, str], ...]] = (
 
 def _known(error: BaseException) -> str | None:
     if isinstance(error, ssl.SSLError):
-        return _of_tls(error)
+        return tls.why(error, "REDIS_URL", "ssl_ca_certs")
     for kind, mark, words in _WORDS:
         if isinstance(error, kind) and mark in str(error).lower():
             return words.format(_plain(error))
     return error.strerror.lower() if isinstance(error, OSError) and error.strerror else None
 
 
-def _of_tls(error: ssl.SSLError) -> str:
-    if isinstance(error, ssl.SSLCertVerificationError):
-        return (
-            f"its TLS certificate isn't trusted ({error.verify_message}); name the authority's "
-            "file as ?ssl_ca_certs=… in REDIS_URL"
-        )
-    why = getattr(error, "reason", None) or "no TLS"
-    return f"the TLS handshake failed ({why}); look whether it speaks TLS on that port"
-
-
 def _plain(error: BaseException) -> str:
     text = " ".join(str(error).split())
     # An unknown command's reply quotes its arguments, a password among them.
     text = re.split(r",? with args beginning with", text, maxsplit=1)[0]
+    if text.lower().startswith(_IN_SCRIPT):
+        text = re.split(r" script: ", text[len(_IN_SCRIPT) :], maxsplit=1)[0]
     return text if len(text) <= _LONGEST else text[: _LONGEST - 1] + "…"

@@ -24,6 +24,7 @@ of one queue's keys would share a slot.
 | `brain:worker:<id>:heartbeat` | STRING | the heartbeat's JSON | 60 s | heartbeat |
 | `brain:mission:<id>:agent` | STRING | row id of a mission's agent | 25 h | delegate_task |
 | `brain:missions:look` | STRING | somebody looks for unheard endings | 2 s | the mission watch |
+| `brain:events:workers` | STREAM | life cycle events, the newest | never | the events' sender |
 """
 
 from typing import Final
@@ -33,6 +34,7 @@ MISSION_QUEUE: Final = "brain:mission_tasks"
 RESULTS_CHANNEL: Final = "brain:task_results"
 HEARTBEAT_PATTERN: Final = "brain:worker:*:heartbeat"
 MISSION_LOOK: Final = "brain:missions:look"
+EVENTS: Final = "brain:events:workers"
 
 CANCELLED: Final = "brain:cancelled"
 """The marks of cancelled tasks whose bodies haven't been dropped yet, by `result(task_id)`.

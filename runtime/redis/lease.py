@@ -6,6 +6,7 @@ keeps a pulse from being sent (I5). The thread also watches the loop: see `runti
 
 import threading
 import time
+from collections import deque
 from collections.abc import Callable
 from math import inf
 from typing import Any, Final
@@ -15,6 +16,7 @@ from attrs import frozen
 from loguru import logger
 from redis.exceptions import NoScriptError, RedisError
 
+from actors import Timing
 from runtime.loop_watch import LoopWatch
 from runtime.redis import keys
 from runtime.redis.failures import describe
@@ -22,6 +24,13 @@ from runtime.redis.scripts import script
 
 _RECONNECT: Final = 0.5
 """Seconds after which a failed renewal is tried again (I5)."""
+
+
+_REMEMBERED: Final = 60
+"""Renewals that the lease's margin looks back on, one a second."""
+
+LAPSE: Final = Timing().lapse
+"""Seconds after which other workers declare a holder dead whose pulse stands still."""
 
 
 def boot_clock() -> float:
@@ -51,8 +60,11 @@ class Lease:
     def __init__(self, timing: LeaseTiming) -> None:
         self._timing = timing
         self._confirmed = float("-inf")
+        self._gaps: deque[float] = deque(maxlen=_REMEMBERED)
         self.lapses = 0
         """How often the lease was found to have stopped, or may have."""
+        self.failures = 0
+        """How often a renewal failed."""
 
     def __repr__(self) -> str:
         return f"Lease(fresh={self.fresh()}, lapses={self.lapses})"
@@ -66,8 +78,19 @@ class Lease:
         # The first renewal of all has none before it.
         stopped = not known or self._timing.fresh <= asked - self._confirmed < inf
         self.lapses += stopped
+        if self._confirmed > -inf:
+            # From when the pulse before was asked for to when this one was surely there: what
+            # others have seen stand still is no longer.
+            self._gaps.append(boot_clock() - self._confirmed)
         self._confirmed = asked
         return stopped
+
+    def margin(self) -> float:
+        """Return how close the lease came to its lapse in the last minute or so, in seconds.
+
+        Below 0 others may have taken this worker's tasks. May be called from any thread.
+        """
+        return LAPSE - max([*self._gaps, boot_clock() - self._confirmed])
 
     def fresh(self) -> bool:
         """Say whether the last confirmed renewal is young enough to rely on."""
@@ -150,6 +173,7 @@ class LeaseThread(threading.Thread):
             if not self._failing:
                 logger.warning("Renewing the lease failed: {}", describe(error))
             self._failing = True
+            self._lease.failures += 1
             self._client.connection_pool.disconnect()
             return False
         if self._failing:

@@ -5,6 +5,7 @@ of whether it happened. It waits at most for the call's time-out instead.
 """
 
 from collections.abc import Callable
+from time import perf_counter
 from typing import Any, Final, cast
 
 import anyio
@@ -17,6 +18,7 @@ from actors import LeaseLapsedError, RefusedError, UnreachableError
 from runtime.redis.backoff import ReconnectBackoff
 from runtime.redis.failures import describe
 from runtime.redis.links import Link, hang_up
+from runtime.redis.meter import Meter
 
 _LOST: Final = (
     exceptions.ConnectionError,
@@ -47,10 +49,17 @@ class Line:
         timeout: bound of a call, connecting included, in seconds.
         backoff: paces the attempts while the server is away.
         address: the server, as shown to people.
+        meter: what measures the calls, if anything does.
     """
 
     def __init__(
-        self, dial: Callable[[], Link], timeout: float, backoff: ReconnectBackoff, address: str
+        self,
+        dial: Callable[[], Link],
+        timeout: float,
+        backoff: ReconnectBackoff,
+        address: str,
+        *,
+        meter: Meter | None = None,
     ) -> None:
         self._link = dial()
         self._timeout = timeout
@@ -59,6 +68,8 @@ class Line:
         self._turn = anyio.Lock(fast_acquire=True)
         self._bound = anyio.CancelScope()
         self._cut = False
+        self._meter = meter
+        self._send = self._exchange if meter is None else self._metered
 
     def __repr__(self) -> str:
         return f"Line({self._address}, connected={self._link.is_connected})"
@@ -93,11 +104,13 @@ class Line:
         """
         try:
             async with self._turn:
-                replies = await self._exchange(within, commands)
+                replies = await self._send(within, commands)
         except NoScriptError:
             raise
         except _LOST as error:
             why = describe(error)
+            if self._meter is not None:
+                self._meter.lost()
             pause = self._backoff.next()
             # One failure is a blip: the next call connects again.
             if self._backoff.failures > 1 and self._backoff.worth_saying:
@@ -136,6 +149,14 @@ class Line:
             raise
         await self._drop()
         raise TimeoutError
+
+    async def _metered(self, within: float, commands: tuple[Words, ...]) -> list[Any]:
+        """Exchange, and tell how long that took if all was answered."""
+        began = perf_counter()
+        replies = await self._exchange(within, commands)
+        if self._meter is not None:
+            self._meter.answered(commands[0], perf_counter() - began)
+        return replies
 
     async def connected(self, link: Link) -> None:
         """Do what is due after each connecting; nothing here."""

@@ -6,7 +6,7 @@ from math import ceil
 from typing import Any, Final
 
 from runtime.redis import keys
-from runtime.redis.scripts import RESULT_EXPIRES, Call, Word, due, run
+from runtime.redis.scripts import RESULT_EXPIRES, Call, Word, due, read, run
 
 MARK_KEPT: Final = 400 * 86_400 * 1_000
 """Milliseconds; longer than a task can wait for its time, which is a year."""
@@ -89,7 +89,7 @@ async def find(  # noqa: PLR0913, PLR0917 - where, what, and how much of it
     Returns:
         How many bodies were looked at; then those that have it, each followed by its score.
     """
-    found: list[Any] = await run(call, "find", (key,), kind, text, first, last)
+    found: list[Any] = await read(call, "find", (key,), kind, text, first, last)
     return found
 
 
@@ -100,5 +100,5 @@ async def find_dead(call: Call, queue: str, task_id: str, start: str, count: int
         The last entry that was looked at, or an empty text; then, if the task was found, its
         entry's id, reason, error and time.
     """
-    found: list[bytes] = await run(call, "find_dead", (keys.dead(queue),), task_id, start, count)
+    found: list[bytes] = await read(call, "find_dead", (keys.dead(queue),), task_id, start, count)
     return found

@@ -80,6 +80,15 @@ async def run(call: Call, name: str, key_names: Sequence[Word], *arguments: Word
         return await call("EVAL", code.source, len(key_names), *key_names, *arguments)
 
 
+async def read(call: Call, name: str, key_names: Sequence[Word], *arguments: Word) -> Any:
+    """Run a script that only reads, as `run` does; who asks needs no right to write its keys."""
+    code = script(name)
+    try:
+        return await call("EVALSHA_RO", code.digest, len(key_names), *key_names, *arguments)
+    except NoScriptError:
+        return await call("EVAL_RO", code.source, len(key_names), *key_names, *arguments)
+
+
 async def take(call: Call, queue: str, holder: str, limit: int) -> Taken:
     """Take up to `limit` tasks that wait.
 

@@ -22,8 +22,9 @@ pytestmark = pytest.mark.anyio
 TURNS = text("SELECT count(*) FROM pg_locks WHERE locktype = 'advisory'")
 """Counts the runs of delegations that have the turn, and so are past their questions to Redis."""
 
-SILENCED = "on nopass ~brain:*_tasks ~brain:cancelled ~{* ~brain:worker:* ~brain:mission* +@all &*"
-"""Access rules under which a worker can do all but store an answer."""
+PLACES = "~brain:*_tasks ~brain:cancelled ~{* ~brain:worker:* ~brain:mission*"
+SILENCED = f"on nopass {PLACES} +@all -multi &*"
+"""Access rules under which a worker can do all but store an answer, and can't find that out."""
 
 WRITER = {"name": "Writer", "capabilities": ["copywriting"]}
 DELEGATION = {"task": {"type": "write", "payload": {}}}

@@ -1,12 +1,16 @@
 """The commands around dead letters, in processes of their own."""
 
+import io
 import json
 from pathlib import Path
 
 import pytest
 import redis
+from rich.console import Console
 
 from messages import DeadLetter, PastError, Reason
+from runtime.cli.dead_tables import show_list
+from runtime.dead_letters import Letter
 from runtime.redis import keys
 from runtime.redis.connection import sync_client
 from tests.cli.commands import CLUSTER, run
@@ -51,6 +55,33 @@ def client(redis_url: str) -> redis.Redis:
         yield one  # type: ignore[misc]
 
 
+@pytest.mark.parametrize("width", [80, 100, 130, 200])
+def test_a_long_error_takes_nobodys_place(width: int) -> None:
+    """Whatever is written there, each column keeps its place, and a letter takes a few lines."""
+    letter = Letter(
+        "1-0",
+        "q",
+        b"",
+        "attempts_exhausted",
+        "Ollama at http://127.0.0.1:11434 refuses the connection; " * 9,
+        "",
+        "",
+        "w",
+        NOON,
+        "29ecdc3b-ba7c-4002-97eb-6eb21bb952d1",
+        "agent.chat",
+        5,
+        0,
+    )
+    with io.StringIO() as written:
+        show_list([letter], 1, Console(file=written, width=width))
+        lines = written.getvalue().splitlines()
+    assert max(map(len, lines)) <= width
+    for part in ("02-17 ", "29ecdc3b-ba7c-4002", "agent.chat", "attempts_e", "5 ", "Ollama at"):
+        assert any(part in line for line in lines), (part, lines)
+    assert len(lines) <= 7
+
+
 def test_dead_letters_are_listed(tmp_path: Path, client: redis.Redis, redis_url: str) -> None:
     """A line each, within 80 columns; filters leave others out; JSON has all of it."""
     bury(client, "a-task-with-a-uuid-of-36-characters--1")
@@ -62,7 +93,8 @@ def test_dead_letters_are_listed(tmp_path: Path, client: redis.Redis, redis_url:
 
     assert shown.returncode == rejected.returncode == none.returncode == 0, shown.stderr
     assert max(map(len, shown.stdout.splitlines())) <= 80
-    assert "attempts_" in shown.stdout
+    for part in ("a-task-with-a-uuid", "mail", "attempts_e", "rejected", "no disk"):
+        assert part in shown.stdout
     assert "no disk" in shown.stdout
     (letter,) = json.loads(rejected.stdout)
     assert (letter["task_id"], letter["type"], letter["reason"]) == ("t2", "mail", "rejected")

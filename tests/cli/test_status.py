@@ -1,18 +1,28 @@
+import asyncio
+import fcntl
 import json
+import os
+import pty
+import select
+import signal
+import struct
+import subprocess
+import sys
+import termios
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from datetime import datetime
 from pathlib import Path
 
 import pytest
 
 from runtime.cli.app import run as run_here
-from runtime.cli.overview import QueueView, WorkerView, remarks
-from runtime.cli.tables import age
-from tests.cli.commands import Queue, Worker, count, run
+from runtime.cli.figures import age
+from runtime.cli.overview import Lookout
+from runtime.producer_session import open_session
+from tests.cli.commands import Queue, Worker, count, environment, run
 from tests.polling import eventually
-
-
-def worker_of(*queues: str, lease_alive: bool = True) -> WorkerView:
-    return WorkerView("w", queues, 1, 0, 0, 0, 1.0, lease_alive)
+from tests.servers import Valkey
 
 
 @pytest.mark.parametrize(
@@ -22,20 +32,6 @@ def worker_of(*queues: str, lease_alive: bool = True) -> WorkerView:
 def test_ages_have_two_units_at_most(seconds: float, written: str) -> None:
     """An age is written with the two largest units that it has."""
     assert age(seconds) == written
-
-
-def test_remarks_name_what_nobody_serves() -> None:
-    """Words are made for queues with tasks that no worker serves, and for those only."""
-    waiting, held = QueueView("a", 2, 0, 0, 1.0), QueueView("a", 0, 3, 0, None)
-    assert remarks([waiting], []) == ("2 tasks wait on a, and no worker serves it.",)
-    assert remarks([waiting], [worker_of("b")]) == remarks([waiting], [])
-    assert remarks([waiting], [worker_of("a")]) == ()
-    assert (
-        "no worker of a has a living lease"
-        in remarks([waiting], [worker_of("a", lease_alive=False)])[0].lower()
-    )
-    assert "3 tasks of a are held by workers that are gone" in remarks([held], [])[0]
-    assert remarks([QueueView("a", 0, 0, 5, None)], []) == ()
 
 
 def test_status_shows_queues_and_workers(tmp_path: Path, redis_url: str) -> None:
@@ -53,11 +49,11 @@ def test_status_shows_queues_and_workers(tmp_path: Path, redis_url: str) -> None
             machine = run(tmp_path, "status", "--json", REDIS_URL=redis_url)
             go.touch()
             assert worker.stop() == 0
-    assert shown.returncode == machine.returncode == 0, shown
+    assert shown.returncode == machine.returncode == 1, shown
     lines = shown.stdout.splitlines()
     assert max(map(len, lines[1:])) <= 80
     assert any(line.split()[:4] == ["brain:cluster_tasks", "1", "2", "1"] for line in lines)
-    assert any(line.rstrip().endswith("alive") for line in lines)
+    assert any(line.startswith("a-worker-w") and line.endswith("alive") for line in lines)
     assert "1 task waits on brain:mission_tasks, and no worker serves it." in lines
     found = json.loads(machine.stdout)
     assert [seen["worker_id"] for seen in found["workers"]] == [name]
@@ -66,15 +62,19 @@ def test_status_shows_queues_and_workers(tmp_path: Path, redis_url: str) -> None
 
 
 def test_a_killed_worker_has_no_lease(tmp_path: Path, redis_url: str) -> None:
-    """A worker that died is shown without a living lease while its heartbeat lasts."""
+    """While a dead worker's heartbeat lasts it is shown without a living lease, which is wrong."""
 
-    def leases() -> list[bool]:
+    def look() -> tuple[int, list[bool], str]:
         done = run(tmp_path, "status", "--json", REDIS_URL=redis_url)
-        return [seen["lease_alive"] for seen in json.loads(done.stdout)["workers"]]
+        found = json.loads(done.stdout)
+        alive = [seen["lease_alive"] for seen in found["workers"]]
+        return done.returncode, alive, " ".join(found["remarks"])
 
-    with Worker(tmp_path, REDIS_URL=redis_url):
-        eventually(lambda: leases() == [True])
-    eventually(lambda: leases() == [False])
+    with Worker(tmp_path, "--worker-id", "w", REDIS_URL=redis_url):
+        eventually(lambda: look() == (0, [True], ""))
+    code, _, said = eventually(lambda: (seen := look())[1] == [False] and seen)
+    assert code == 1
+    assert said.startswith("Worker w has no renewed lease for")
 
 
 def test_an_empty_server(redis_url: str, capsys: pytest.CaptureFixture[str]) -> None:
@@ -93,7 +93,7 @@ def test_foreign_heartbeats_and_bodies_do_no_harm(
         queue.client.set("brain:worker:a:heartbeat", b"\xff")
         queue.client.set("brain:worker:b:heartbeat", '{"worker_id": "b", "queues": 3}')
         queue.client.rpush(queue.name, b"not json")
-    assert run_here(["status", "--json", "--redis-url", redis_url]) == 0
+    assert run_here(["status", "--json", "--redis-url", redis_url]) == 1
     found = json.loads(capsys.readouterr().out)
     assert [worker["worker_id"] for worker in found["workers"]] == ["b"]
     assert found["queues"][0]["oldest_s"] is None
@@ -115,3 +115,166 @@ def test_recurring_tasks_are_listed(redis_url: str, capsys: pytest.CaptureFixtur
     assert [task["name"] for task in found] == ["ahead", "nightly"]
     assert datetime.fromisoformat(found[1]["fired"]).timestamp() == seconds - 273_600
     assert found[0]["fired_s"] < 0 < found[1]["fired_s"]
+
+
+def test_what_runs_is_shown(tmp_path: Path, redis_url: str) -> None:
+    """Status shows what a worker runs, how far it is, and since when, on a line of 80 columns."""
+    began, go = tmp_path / "began", tmp_path / "go"
+    payload = {"began": str(began), "file": str(go), "done": 3, "total": 10}
+    with Queue(redis_url) as queue:
+        task_id = queue.push("count", payload)
+        with Worker(tmp_path, "--worker-id", "w", REDIS_URL=redis_url).ready() as worker:
+            eventually(lambda: queue.client.get(f"brain:task:{task_id}:progress"))
+            shown = run(tmp_path, "status", REDIS_URL=redis_url, COLUMNS="80")
+            machine = run(tmp_path, "status", "--json", REDIS_URL=redis_url)
+            go.touch()
+            assert worker.stop() == 0
+    assert shown.returncode == machine.returncode == 0, shown
+    (row,) = [line for line in shown.stdout.splitlines() if line.startswith("w ")]
+    assert row.split()[1:5] == ["1/2", "count", task_id[:8], "3/10"]
+    (run_,) = json.loads(machine.stdout)["workers"][0]["runs"]
+    assert (run_["task_id"], run_["done"], run_["total"]) == (task_id, 3, 10)
+    assert run_["seconds"] > 0
+
+
+def test_a_slow_server_is_wrong(redis_url: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """A server that takes more than a second for an answer is told, with how long it took."""
+    with Queue(redis_url) as queue:
+        queue.client.execute_command("CLIENT", "PAUSE", "1200", "ALL")
+        assert run_here(["status", "--redis-url", redis_url]) == 1
+    assert "for an answer: it or the way to it is overloaded" in capsys.readouterr().out
+
+
+def test_a_server_that_becomes_slow_is_wrong_once(redis_url: str) -> None:
+    """Of several looks, the one during which the server was slow tells of it, and no later one."""
+
+    async def looks(queue: Queue) -> list[tuple[str, ...]]:
+        session = await open_session(redis_url, 5.0, lambda: 0.5)
+        try:
+            lookout = Lookout(session, ())
+            queue.client.execute_command("CLIENT", "PAUSE", "1200", "ALL")
+            return [(await lookout.look()).remarks for _ in range(2)]
+        finally:
+            await session.aclose()
+
+    with Queue(redis_url) as queue:
+        slow, after = asyncio.run(looks(queue))
+    assert len(slow) == 1
+    assert "for an answer" in slow[0]
+    assert after == ()
+
+
+def test_what_another_worker_tells_isnt_shown_here(
+    redis_url: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A task that is held here, and of which its worker before has told, isn't said to run."""
+    with Queue(redis_url) as queue:
+        body = {"id": "t", "type": "x", "payload": {}, "created_at": "2026-01-01T00:00:00Z"}
+        queue.client.rpush(f"{{{queue.name}}}:inflight:w#1", json.dumps(body))
+        seconds, _ = queue.client.time()
+        queue.client.zadd(f"{{{queue.name}}}:holders", {"w#1": (seconds + 5) * 1000})
+        beat = {"worker_id": "w", "queues": [queue.name], "holder": "w#1", "slots": 1}
+        queue.client.set("brain:worker:w:heartbeat", json.dumps(beat))
+        times = {"started_at": body["created_at"], "updated_at": body["created_at"], "attempt": 1}
+        for worker_id, runs in (("other", []), ("w", ["t"])):
+            told = {"task_id": "t", "type": "x", "queue": queue.name, "worker_id": worker_id}
+            queue.client.set("brain:task:t:progress", json.dumps(told | times))
+            run_here(["status", "--json", "--redis-url", redis_url])
+            (worker,) = json.loads(capsys.readouterr().out)["workers"]
+            assert worker["active"] == 1
+            assert [task["task_id"] for task in worker["runs"]] == runs
+
+
+def test_the_newest_dead_letter_is_told(redis_url: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """A dead letter of the last hour is wrong, with its reason and type; an older one isn't."""
+    with Queue(redis_url) as queue:
+        seconds, _ = queue.client.time()
+        dead = f"{{{queue.name}}}:dead"
+        queue.client.xadd(dead, {"reason": "rejected", "type": "x"}, f"{seconds - 4000}000-0")
+        assert run_here(["status", "--redis-url", redis_url]) == 0
+        queue.client.xadd(dead, {"reason": "rejected", "type": "y"}, f"{seconds - 100}000-0")
+        assert run_here(["status", "--redis-url", redis_url]) == 1
+    assert "has 2 dead letters, the newest of 1 m" in capsys.readouterr().out
+
+
+def test_without_the_right_to_ask_for_expiry_clocks_serve(tmp_path: Path, redis_url: str) -> None:
+    """Where access rules forbid PTTL, heartbeats are as old as their workers' clocks say."""
+    with Queue(redis_url) as queue, Worker(tmp_path, REDIS_URL=redis_url).ready() as worker:
+        rules = ("on", "nopass", "+@all", "-pttl", "~*", "&*")
+        queue.client.execute_command("ACL", "SETUSER", "looker", *rules)
+        done = run(tmp_path, "status", "--json", REDIS_URL=redis_url.replace("//", "//looker:x@"))
+        assert worker.stop() == 0
+    assert done.returncode == 0, done
+    (seen,) = json.loads(done.stdout)["workers"]
+    assert seen["clock_s"] is None
+    assert 0 <= seen["heartbeat_s"] < 60
+
+
+class Terminal:
+    """What a program shows on a terminal of 80 columns and 24 lines."""
+
+    def __init__(self, master: int) -> None:
+        self._master = master
+        self.written = b""
+
+    def shows(self, text: str) -> bool:
+        """Tell whether a text has come since it was last asked for one that had."""
+        with suppress(OSError):  # the program has closed its end
+            while select.select([self._master], [], [], 0)[0]:
+                self.written += os.read(self._master, 65_536)
+        _, found, after = self.written.partition(text.encode())
+        if found:
+            self.written = after
+        return bool(found)
+
+
+@contextmanager
+def watching(
+    directory: Path, **variables: str
+) -> Iterator[tuple[Terminal, subprocess.Popen[bytes]]]:
+    """Run `status --watch` on a terminal."""
+    master, slave = pty.openpty()
+    fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack("HHHH", 24, 80, 0, 0))
+    process = subprocess.Popen(
+        [sys.executable, "-m", "runtime", "status", "--watch"],
+        cwd=directory,
+        env=environment(directory, TERM="xterm-256color", **variables),
+        stdin=slave,
+        stdout=slave,
+        stderr=slave,
+    )
+    os.close(slave)
+    try:
+        yield Terminal(master), process
+    finally:
+        process.kill()
+        process.wait()
+        os.close(master)
+
+
+def test_watch_is_live_and_gives_the_terminal_back(tmp_path: Path, valkey_server: Valkey) -> None:
+    """A watch shows what changes, says that the server is gone, goes on with it, and ends well."""
+    valkey_server.reset()
+    url = valkey_server.unix_url
+    with Queue(url) as queue, watching(tmp_path, REDIS_URL=url) as (terminal, process):
+        eventually(lambda: terminal.shows("No workers."), what="the first look")
+        queue.push("echo")
+        eventually(lambda: terminal.shows("1 task waits on"), what="a look that differs")
+        valkey_server.stop()
+        eventually(lambda: terminal.shows("old: "), what="the server is missed")
+        valkey_server.start()
+        eventually(lambda: terminal.shows("No workers."), what="a look at the new server")
+        process.send_signal(signal.SIGINT)
+        assert process.wait(timeout=30) == 0
+        # The cursor is seen again, and the screen is what it was before.
+        assert terminal.shows("\x1b[?25h")
+        assert terminal.shows("\x1b[?1049l")
+
+
+@pytest.mark.parametrize("more", [[], ["--json"]])
+def test_watch_needs_a_terminal(tmp_path: Path, redis_url: str, more: list[str]) -> None:
+    """Without a terminal, or with --json, --watch is wrong use and says so in a sentence."""
+    done = run(tmp_path, "status", "--watch", *more, REDIS_URL=redis_url)
+    assert done.returncode == 2
+    assert done.stderr.startswith("--watch is given")
+    assert len(done.stderr.splitlines()) == 1
