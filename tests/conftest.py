@@ -14,6 +14,19 @@ from tests.servers import SERVERS, Postgres, Valkey, eventually, make_valkey
 _LASTING = (b"multiprocessing.resource_tracker", b"multiprocessing.forkserver")
 
 
+def _mind(sign: signal.Signals) -> None:
+    """Let processes that tests start mind a signal, though this one was told to ignore it.
+
+    A shell does so to what it runs in the background, `nohup` to what it runs at all.
+    """
+    if signal.getsignal(sign) is signal.SIG_IGN:
+        signal.signal(sign, signal.SIG_DFL)
+
+
+_mind(signal.SIGINT)
+_mind(signal.SIGHUP)
+
+
 @pytest.fixture(scope="session")
 def valkey_server() -> Iterator[Valkey]:
     """The test process's own Valkey, without persistence; use `redis_url` for a clean one."""

@@ -32,7 +32,7 @@ def _run(server: Valkey, examples: int) -> dict[str, int]:
 def test_both_brokers_agree(valkey_server: Valkey) -> None:
     """The brokers agree, and I1 to I8 hold, over 10,000 steps with lost replies and errors."""
     valkey_server.reset()
-    tally = _run(valkey_server, 160)
+    tally = _run(valkey_server, 200)
     assert tally["steps"] >= 10_000
     assert tally["faults"] > 100
     assert tally["lost"] > 100
