@@ -120,7 +120,8 @@ class Reader:
         return _cluster_row(cluster), [_agent_row(agent, labels) for agent in agents]
 
     async def _missions(self, queues: Sequence[_Queue]) -> list[MissionRow]:
-        missions = self._record.missions
+        # The script may delegate another one while the server is asked.
+        missions = tuple(self._record.missions)
         if not missions:
             return []
         told = await self._session.ask(
