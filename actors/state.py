@@ -7,7 +7,8 @@ from datetime import datetime
 from enum import Enum
 
 import anyio
-from attrs import define, evolve, field, frozen
+from attrs import define, field, frozen
+from msgspec.structs import replace
 
 from actors.idle import Idle
 from actors.instruments import Instruments
@@ -58,7 +59,7 @@ class Running:
             return
         self.notes.close()
         if self.notes.number:
-            self.delivery = evolve(self.delivery, saved=self.notes.number)
+            self.delivery = replace(self.delivery, saved=self.notes.number)
 
     def cancel(self, why: Interrupt) -> None:
         """Cancel the handler, saying why."""

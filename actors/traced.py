@@ -2,7 +2,7 @@
 
 from collections.abc import Awaitable, Callable
 
-from attrs import evolve
+from msgspec.structs import replace
 
 from actors.state import Running
 from actors.tracing import RunSpan, Tracer
@@ -27,4 +27,4 @@ def _known_later(outcome: Outcome, span: RunSpan) -> Outcome:
     """Let a first attempt that failed be known to those that follow."""
     if not isinstance(outcome, Retried) or outcome.delivery.task.first_run is not None:
         return outcome
-    return evolve(outcome, delivery=evolve(outcome.delivery, first_run=span.traceparent))
+    return replace(outcome, delivery=replace(outcome.delivery, first_run=span.traceparent))

@@ -12,7 +12,7 @@ from json import JSONEncoder
 from typing import Any, Final
 
 import msgspec
-from attrs import evolve
+from msgspec.structs import replace
 
 from messages.errors import UnencodableError
 from messages.explain import explain_payload, explain_task
@@ -54,7 +54,7 @@ def decode_task(raw: bytes) -> Task:
 
 def _in_utc(task: Task) -> Task:
     """Give naive times their meaning."""
-    return evolve(
+    return replace(
         task,
         created_at=_as_utc(task.created_at),
         expires_at=task.expires_at and _as_utc(task.expires_at),

@@ -1,13 +1,12 @@
 """A task that this worker holds, or a body that turned out to be no task."""
 
-from attrs import frozen
+from msgspec import Struct
 
 from messages.errors import MalformedTaskError
 from messages.task import Task
 
 
-@frozen(eq=False)
-class Delivery:
+class Delivery(Struct, frozen=True, eq=False):
     """A task that this worker holds.
 
     Attributes:
@@ -34,8 +33,7 @@ class Delivery:
         return self.task.id
 
 
-@frozen(eq=False)
-class Undecodable:
+class Undecodable(Struct, frozen=True, eq=False):
     """A body that this worker holds and that is no task.
 
     Attributes:

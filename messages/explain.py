@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from typing import Any, Final
 
 import msgspec
-from attrs import NOTHING, fields
+from msgspec.structs import fields
 
 from messages.errors import MalformedTaskError
 from messages.task import MAX_ID_LENGTH, MAX_TYPE_LENGTH, Task
@@ -64,7 +64,7 @@ def explain_task(raw: bytes) -> Task:
     for field in fields(Task):
         value = body.get(field.name)
         if value is None:
-            if field.default is NOTHING:
+            if field.required:
                 raise MalformedTaskError(
                     field.name, "missing", _EXPECTED[field.name], task_id, task_type
                 )

@@ -2,14 +2,13 @@
 
 from datetime import datetime
 
-from attrs import frozen
+from msgspec import Struct
 
 from messages.dead_letter import Reason
 from messages.delivery import Delivery, Undecodable
 
 
-@frozen(eq=False)
-class Run:
+class Run(Struct, frozen=True, eq=False):
     """When a handler ran.
 
     Attributes:
@@ -21,8 +20,7 @@ class Run:
     duration: float
 
 
-@frozen(eq=False)
-class Succeeded:
+class Succeeded(Struct, frozen=True, eq=False):
     """The handler returned.
 
     Attributes:
@@ -34,8 +32,7 @@ class Succeeded:
     value: bytes
 
 
-@frozen(eq=False)
-class Failed:
+class Failed(Struct, frozen=True, eq=False):
     """The handler failed for good: its last attempt raised, ran out of time, or the like.
 
     Attributes:
@@ -51,8 +48,7 @@ class Failed:
     traceback: str = ""
 
 
-@frozen(eq=False)
-class Retried:
+class Retried(Struct, frozen=True, eq=False):
     """An attempt failed, and another one follows.
 
     Attributes:
@@ -68,8 +64,7 @@ class Retried:
     after: float
 
 
-@frozen(eq=False)
-class Postponed:
+class Postponed(Struct, frozen=True, eq=False):
     """The task came before its time and waits for it; nothing counted.
 
     Attributes:
@@ -80,8 +75,7 @@ class Postponed:
     until: datetime
 
 
-@frozen(eq=False)
-class Rejected:
+class Rejected(Struct, frozen=True, eq=False):
     """The task can't be run, now or ever: it becomes a dead letter.
 
     Attributes:
@@ -94,15 +88,13 @@ class Rejected:
     error: str
 
 
-@frozen(eq=False)
-class Released:
+class Released(Struct, frozen=True, eq=False):
     """The task wasn't run to its end and goes back to the head of its queue, nothing counted."""
 
     delivery: Delivery
 
 
-@frozen(eq=False)
-class Cancelled:
+class Cancelled(Struct, frozen=True, eq=False):
     """The task was cancelled, and so answered: it is dropped."""
 
     delivery: Delivery | Undecodable

@@ -3,15 +3,13 @@
 from datetime import datetime
 from typing import Final
 
-from attrs import frozen
-from msgspec import Raw
+from msgspec import Raw, Struct
 
 CANCELLED: Final = "Cancelled"
 """The `error_type` in the answer of a task that was cancelled."""
 
 
-@frozen
-class Result:
+class Result(Struct, frozen=True):
     """A task's answer. The first five fields are the contract's.
 
     Attributes:

@@ -3,8 +3,7 @@
 from datetime import datetime
 from typing import Annotated, Final
 
-from attrs import frozen
-from msgspec import Meta, Raw
+from msgspec import Meta, Raw, Struct
 
 MAX_ID_LENGTH: Final = 512
 """Characters of a task's id. An id becomes part of a key, so it can't be a document."""
@@ -20,8 +19,7 @@ Saves = Annotated[int, Meta(ge=0, le=2**53)]
 Seconds = Annotated[float, Meta(gt=0, le=31_536_000)]
 
 
-@frozen
-class PastError:
+class PastError(Struct, frozen=True):
     """Why an earlier attempt of a task failed.
 
     Attributes:
@@ -39,8 +37,7 @@ class PastError:
     time: datetime | None = None
 
 
-@frozen
-class Task:
+class Task(Struct, frozen=True):
     """One piece of work.
 
     Attributes:
