@@ -3,6 +3,7 @@
 import heapq
 import itertools
 from collections import deque
+from collections.abc import Sequence
 from enum import IntEnum
 
 from attrs import define, frozen
@@ -31,22 +32,69 @@ class Figures:
     """What came of it.
 
     Attributes:
-        waits: seconds that each task has waited, in rising order.
+        waits: seconds that tasks have waited, in rising order, and how many tasks each stands for.
         worker_seconds: for which worker processes ran.
         mean_workers: how many ran on average.
         flaps: how often the pool grew within a minute after it had shrunk.
         cut: busy workers that were told to end.
     """
 
-    waits: tuple[float, ...]
+    waits: tuple[tuple[float, float], ...]
     worker_seconds: float
     mean_workers: float
-    flaps: int
-    cut: int
+    flaps: float
+    cut: float
+
+    @property
+    def tasks(self) -> float:
+        """How many tasks were run."""
+        return sum(count for _, count in self.waits)
+
+    @property
+    def mean_wait(self) -> float:
+        """Seconds that a task has waited on average."""
+        return sum(wait * count for wait, count in self.waits) / self.tasks
 
     def wait(self, share: float) -> float:
         """Return the wait that so many of the tasks don't exceed."""
-        return self.waits[min(len(self.waits) - 1, int(share * len(self.waits)))]
+        left = share * self.tasks
+        for wait, count in self.waits:
+            left -= count
+            if left < 0:
+                return wait
+        return self.waits[-1][0]
+
+
+def mixed(one: Figures, other: Figures, cost: float) -> Figures:
+    """Return what runs under both come to, each for such a share that they cost so much.
+
+    Args:
+        one: costs at most that.
+        other: costs more.
+        cost: worker-seconds.
+    """
+    share = (cost - one.worker_seconds) / (other.worker_seconds - one.worker_seconds)
+    parts = ((one, 1 - share), (other, share))
+    waits = [(wait, count * part) for figures, part in parts for wait, count in figures.waits]
+    return Figures(
+        tuple(sorted(waits)),
+        cost,
+        sum(figures.mean_workers * part for figures, part in parts),
+        sum(figures.flaps * part for figures, part in parts),
+        sum(figures.cut * part for figures, part in parts),
+    )
+
+
+def added(parts: Sequence[Figures]) -> Figures:
+    """Return what several loads come to together."""
+    cost = sum(part.worker_seconds for part in parts)
+    return Figures(
+        tuple(sorted(wait for part in parts for wait in part.waits)),
+        cost,
+        cost / sum(part.worker_seconds / part.mean_workers for part in parts),
+        sum(part.flaps for part in parts),
+        sum(part.cut for part in parts),
+    )
 
 
 @define(eq=False)
@@ -96,9 +144,8 @@ class Simulation:
             self._begin(now)
         for worker in self._workers:
             self._paid += now - worker.since
-        return Figures(
-            tuple(sorted(self._waits)), self._paid, self._paid / now, self._flaps, self._cut
-        )
+        waits = tuple((wait, 1.0) for wait in sorted(self._waits))
+        return Figures(waits, self._paid, self._paid / now, self._flaps, self._cut)
 
     def _at(self, when: float, what: _What, which: object) -> None:
         heapq.heappush(self._events, (when, what, next(self._order), which))

@@ -19,7 +19,7 @@ _BUSY: Final = 0.8
 _IDLE: Final = 0.6
 """The same below which there may be fewer."""
 
-CALM: Final = 12.0
+CALM: Final = 4.0
 """Seconds for which fewer workers must have been enough before one is retired."""
 
 _CALM_TASKS: Final = 3.0

@@ -3,17 +3,22 @@
 Nothing on the server counts what is pushed. But what is pushed makes the queue longer, or is taken:
 so the rate is what the tasks that wait or are held have grown by, and what has ended meanwhile. The
 latter is known without anybody's reports: busy slots, each as long as a task takes (Little's law).
+
+The rate is that of several seconds, as far as the last two allow it: arrivals scatter by the square
+root of their number (Poisson), and what differs by more isn't chance. So a jump or an end is seen
+at once, and a steady load isn't taken for either.
 """
 
+import math
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Final
 
 from attrs import define, frozen
 
 from runtime.pool.decision import Load
 
-SPAN: Final = 10.0
+SPAN: Final = 8.0
 """Seconds over which arrivals are counted: a burst counts for so long."""
 
 _SPAN_TASKS: Final = 3.0
@@ -21,6 +26,12 @@ _SPAN_TASKS: Final = 3.0
 
 _LONGEST_SPAN: Final = 120.0
 """Seconds that are always enough."""
+
+_RECENT: Final = 2.0
+"""Seconds over which a jump of the arrivals is looked for."""
+
+_SURE: Final = 1.5
+"""Standard deviations by which a jump must exceed chance."""
 
 UNKNOWN: Final = 1.0
 """Seconds that a task is believed to take while none has ended."""
@@ -63,11 +74,26 @@ class _Watched:
     waiting_since: float
 
 
+@frozen
+class _Look:
+    """All queues at one moment.
+
+    Attributes:
+        at: when.
+        total: tasks that wait or are held.
+        busy: tasks that run.
+    """
+
+    at: float
+    total: int
+    busy: int
+
+
 class Window:
     """The looks of the last seconds."""
 
     def __init__(self) -> None:
-        self._looks: deque[tuple[float, int, int]] = deque()
+        self._looks: deque[_Look] = deque()
         self._watched: dict[str, _Watched] = {}
         self._seen: float | None = None
 
@@ -83,21 +109,32 @@ class Window:
             now: seconds of any clock that only goes forward.
         """
         total = sum(look.waiting + look.held for look in queues.values())
-        self._looks.append((now, total, sum(look.busy for look in queues.values())))
+        self._looks.append(_Look(now, total, sum(look.busy for look in queues.values())))
         took = max(service_time, 1e-6)
         span = min(_LONGEST_SPAN, max(SPAN, _SPAN_TASKS * took))
-        while now - self._looks[0][0] > span:
+        while now - self._looks[0].at > span:
             self._looks.popleft()
         oldest = max((self._age(name, look, now) for name, look in queues.items()), default=0.0)
         self._seen = now
-        grown = (total - self._looks[0][1]) / span
-        busy = sum(busy for _, _, busy in self._looks) / len(self._looks)
+        grown = (total - self._looks[0].total) / span
         return Load(
-            arrival_rate=max(0.0, busy / took + grown),
+            arrival_rate=self._bounded(_busy(self._looks) / took + grown, took),
             service_time=took,
             backlog=sum(look.waiting for look in queues.values()),
             oldest=oldest,
         )
+
+    def _bounded(self, rate: float, took: float) -> float:
+        """Return the rate that is nearest within what the last looks prove."""
+        last = self._looks[-1]
+        looks = [look for look in self._looks if last.at - look.at <= _RECENT]
+        seconds = last.at - looks[0].at
+        if seconds < _RECENT / 2:
+            return max(0.0, rate)
+        arrived = max(0.0, _busy(looks) / took * seconds + last.total - looks[0].total)
+        scatter = _SURE * math.sqrt(arrived)
+        least, most = arrived - scatter, arrived + scatter + _SURE**2
+        return max(0.0, least / seconds, min(rate, most / seconds))
 
     def _age(self, name: str, look: QueueLook, now: float) -> float:
         """Return for how long a queue's head has waited.
@@ -117,6 +154,11 @@ class Window:
             watched.head, watched.head_since = look.head, now
         least, most = now - watched.head_since, now - watched.waiting_since
         return most if look.head_age is None else max(least, min(most, look.head_age))
+
+
+def _busy(looks: Sequence[_Look]) -> float:
+    """Return how many tasks ran on average."""
+    return sum(look.busy for look in looks) / len(looks)
 
 
 @frozen

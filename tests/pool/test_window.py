@@ -23,6 +23,29 @@ def test_arrivals_are_growth_and_what_ends() -> None:
     assert grown == pytest.approx(3.0 + 4 / 0.5, abs=0.2)
 
 
+def test_a_jump_is_seen_within_two_seconds() -> None:
+    """Arrivals that jump count at once, and those that stop soon count no more."""
+    window, waiting = Window(), 0
+    found = []
+    for step, rate in enumerate([2] * 20 + [40] * 8 + [0] * 12):
+        waiting += rate // 2
+        load = window.add({"q": QueueLook(waiting, head=b"head")}, 0.1, step / 2)
+        found.append(load.arrival_rate)
+    assert max(found[:20]) < 4
+    assert found[23] > 25
+    assert found[-1] < 2
+
+
+@given(st.lists(st.integers(8, 12), min_size=20, max_size=40))
+def test_chance_is_no_jump(arrivals: list[int]) -> None:
+    """A rate that scatters no more than chance has it is the average of several seconds."""
+    window, waiting = Window(), 0
+    for step, arrived in enumerate(arrivals):
+        waiting += arrived
+        load = window.add({"q": QueueLook(waiting, head=b"head")}, 0.1, step / 2)
+    assert load.arrival_rate == pytest.approx(sum(arrivals[-16:]) / SPAN, abs=1e-6)
+
+
 def test_a_backlog_that_is_there_at_the_start_is_no_arrival() -> None:
     """What waits when the pool starts counts as backlog, not as a rate."""
     load = Window().add({"q": QueueLook(waiting=2000, head=b"head")}, 0.1, 7.0)
