@@ -233,7 +233,7 @@ def _result(  # noqa: PLR0913 - the parts of an answer
     if run is not None:
         started_at = run.started_at
         duration_ms = round(run.duration * 1000, 3)
-        queue_ms = round((started_at - task.created_at).total_seconds() * 1000, 3)
+        queue_ms = round(run.waited * 1000, 3)
     return encode_result(
         Result(
             task.id,

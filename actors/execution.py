@@ -235,7 +235,8 @@ class Execution:
     ) -> Outcome:
         """Say what became of a run."""
         delivery = running.delivery
-        run = Run(running.began, running.took)
+        waited = running.began - delivery.task.created_at
+        run = Run(running.began, running.took, waited.total_seconds())
         cut_short = running.scope.cancel_called and error is not None
         if isinstance(error, Reject):
             why = hider(delivery.task.payload)(str(error.why))

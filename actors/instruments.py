@@ -8,17 +8,23 @@ from collections.abc import Sequence
 from typing import Protocol
 
 from actors.broker import Settled
-from messages import Outcome
+from messages import Outcome, Succeeded
 
 
 class Instruments(Protocol):
     """What measures a worker; called on the event loop, and never to wait or to raise."""
 
-    def settled(self, queue: str, endings: Sequence[tuple[Outcome, Settled]]) -> None:
+    def settled(
+        self,
+        queue: str,
+        succeeded: Sequence[Succeeded],
+        others: Sequence[tuple[Outcome, Settled]],
+    ) -> None:
         """Hear how a batch of tasks ended, right after the server has answered.
 
         Args:
             queue: where they came from.
-            endings: each task's outcome, and what the server said to it. What it refused
+            succeeded: the tasks that did, and that the server has settled: nearly all.
+            others: each other task's outcome, and what the server said to it. What it refused
                 (`Settled.FAILED`) comes again in a later batch.
         """

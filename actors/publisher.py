@@ -150,29 +150,32 @@ class Publisher:
             answers = [Settled.FAILED] * len(endings)
         else:
             self._refusals.clear(queue)
-        instruments, listener = self._state.instruments, self._state.listener
-        if instruments is not None or listener is not None:
-            ended = list(zip((outcome for outcome, _ in endings), answers, strict=True))
-            if instruments is not None:
-                instruments.settled(queue, ended)
-            if listener is not None:
-                listener.settled(queue, ended)
         now = anyio.current_time()
-        state, succeeded, seconds = self._state, 0, 0.0
+        state, seconds = self._state, 0.0
+        # Nearly all are such: they are counted together.
+        succeeded: list[Succeeded] = []
+        others: list[tuple[Outcome, Settled]] = []
         for ending, answer in zip(endings, answers, strict=True):
             outcome = ending[0]
+            if answer is Settled.DONE and isinstance(outcome, Succeeded):
+                self._ledger.discard(queue, outcome.delivery.raw)
+                succeeded.append(outcome)
+                seconds += outcome.run.duration
+                continue
+            others.append((outcome, answer))
             if answer is Settled.FAILED:
                 self._refused.append(ending)
-            elif answer is Settled.DONE and isinstance(outcome, Succeeded):
-                # Nearly all are such: they are counted together.
-                self._ledger.discard(queue, outcome.delivery.raw)
-                succeeded += 1
-                seconds += outcome.run.duration
             else:
                 self._account(outcome, answer, now)
         if succeeded:
-            state.processed += succeeded
-            state.recent.note(queue, now, tasks=succeeded, ran=succeeded, seconds=seconds)
+            count = len(succeeded)
+            state.processed += count
+            state.recent.note(queue, now, tasks=count, ran=count, seconds=seconds)
+        if state.instruments is not None:
+            state.instruments.settled(queue, succeeded, others)
+        if state.listener is not None:
+            outcomes = [outcome for outcome, _ in endings]
+            state.listener.settled(queue, list(zip(outcomes, answers, strict=True)))
         self._say_withheld(now)
         state.turned()
 

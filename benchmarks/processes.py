@@ -136,8 +136,18 @@ def running(name: str, *command: str, root: Path = ROOT) -> Iterator[Measured]:
 
 
 @contextmanager
-def worker(url: str, slots: int, *, queue: str = QUEUE, root: Path = ROOT) -> Iterator[Measured]:
-    """Run a worker process as users do, with everything on and the log at warnings."""
+def worker(
+    url: str, slots: int, *more: str, queue: str = QUEUE, root: Path = ROOT
+) -> Iterator[Measured]:
+    """Run a worker process as users do, with the log at warnings.
+
+    Args:
+        url: of its server.
+        slots: its `--concurrency`.
+        more: further options.
+        queue: which one it serves.
+        root: whose worker it is.
+    """
     options = {
         "--redis-url": url,
         "--handlers": "benchmarks.handlers:handlers",
@@ -145,7 +155,7 @@ def worker(url: str, slots: int, *, queue: str = QUEUE, root: Path = ROOT) -> It
         "--concurrency": str(slots),
         "--log-level": "warning",
     }
-    words = [word for pair in options.items() for word in pair]
+    words = [*(word for pair in options.items() for word in pair), *more]
     with running(f"the worker with {slots} slots", "runtime", *words, root=root) as process:
         yield process
         process.end()

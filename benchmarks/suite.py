@@ -2,7 +2,7 @@
 
 from attrs import frozen
 
-from benchmarks import against, backlog, footprint, latency, recovery, throughput
+from benchmarks import against, backlog, footprint, latency, metered, recovery, throughput
 from benchmarks.figures import Figure
 from benchmarks.progress import bars
 from benchmarks.server import private_server
@@ -15,6 +15,8 @@ class Sizes:
     Attributes:
         rounds: of throughput.
         tasks: of one run of throughput.
+        metered: rounds of throughput with metrics and without.
+        metered_tasks: of one such run.
         pushes: of latency.
         kills: of recovery.
         short: tasks of the short queue.
@@ -25,6 +27,8 @@ class Sizes:
 
     rounds: int
     tasks: int
+    metered: int
+    metered_tasks: int
     pushes: int
     kills: int
     short: int
@@ -34,10 +38,28 @@ class Sizes:
 
 
 FULL = Sizes(
-    rounds=5, tasks=20_000, pushes=400, kills=5, short=10_000, long=1_000_000, drains=10, starts=5
+    rounds=5,
+    tasks=20_000,
+    metered=4,
+    metered_tasks=80_000,
+    pushes=400,
+    kills=5,
+    short=10_000,
+    long=1_000_000,
+    drains=10,
+    starts=5,
 )
 QUICK = Sizes(
-    rounds=1, tasks=8_000, pushes=40, kills=1, short=8_000, long=40_000, drains=1, starts=1
+    rounds=1,
+    tasks=8_000,
+    metered=1,
+    metered_tasks=8_000,
+    pushes=40,
+    kills=1,
+    short=8_000,
+    long=40_000,
+    drains=1,
+    starts=1,
 )
 
 
@@ -59,12 +81,14 @@ def measure_all(sizes: Sizes) -> list[Figure]:
     with private_server() as url, bars() as shown:
         runs = sizes.rounds * (len(throughput.SLOTS) + 1)
         speed = shown.add("Throughput", runs)
+        beside = shown.add("Metrics", sizes.metered)
         idle = shown.add("Latency", sizes.pushes + latency.WARM_UP)
         kills = shown.add("Recovery", sizes.kills)
         queue = shown.add("Long queue", 1.0)
         starts = shown.add("Footprint", sizes.starts)
         return [
             *throughput.measure(url, sizes.rounds, sizes.tasks, speed),
+            *metered.measure(url, sizes.metered, sizes.metered_tasks, beside),
             *latency.measure(url, sizes.pushes, idle),
             *recovery.measure(url, sizes.kills, kills),
             *backlog.measure(url, sizes.short, sizes.long, sizes.drains, queue),

@@ -14,10 +14,13 @@ class Run(Struct, frozen=True, eq=False):
     Attributes:
         started_at: UTC.
         duration: seconds that the handler took.
+        waited: seconds from the task's `created_at` to the start, by two machines' clocks: it may
+            be negative.
     """
 
     started_at: datetime
     duration: float
+    waited: float
 
 
 class Succeeded(Struct, frozen=True, eq=False):

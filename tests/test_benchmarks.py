@@ -19,6 +19,7 @@ ROOT = Path(__file__).parent.parent
 BOUNDS = {
     "throughput.2.ratio": (0.2, None),
     "throughput.100.ratio": (0.3, None),
+    "metrics.ratio": (0.97, None),
     "latency.p50.ratio": (None, 2.0),
     "recovery": (None, 5.0),
     "backlog.ratio": (0.9, None),
@@ -28,6 +29,7 @@ TOLD = {
     "throughput.bare",
     *(f"throughput.{slots}" for slots in (1, 2, 10, 100)),
     *(f"throughput.{slots}.ratio" for slots in (1, 10)),
+    "metrics.on",
     *(f"latency.{name}" for name in ("p50.floor", "p50", "p95.floor", "p95", "p95.ratio")),
     *(f"backlog.{name}" for name in ("short", "long", "memory.early", "memory.peak")),
     *(f"footprint.{name}" for name in ("memory", "start", "import")),

@@ -39,7 +39,7 @@ RAW = json.dumps(
     }
 ).encode()
 DELIVERY = Delivery(decode_task(RAW), RAW, "q", 1, 0.0)
-RUN = Run(NOW - timedelta(seconds=3), 1.5)
+RUN = Run(NOW - timedelta(seconds=3), 1.5, 2.0)
 MALFORMED = MalformedTaskError("type", "missing", "a string", "t-1", None)
 
 

@@ -1,4 +1,4 @@
-from typing import Any
+from collections.abc import Sequence
 
 import anyio
 import pytest
@@ -16,10 +16,14 @@ class Notes:
     told: list[tuple[str, str, Settled]] = field(factory=list)
     batches: int = 0
 
-    def settled(self, queue: str, endings: Any) -> None:
+    def settled(
+        self,
+        queue: str,
+        succeeded: Sequence[Succeeded],
+        others: Sequence[tuple[Outcome, Settled]],
+    ) -> None:
         self.batches += 1
-        for outcome, answer in endings:
-            assert isinstance(outcome, Outcome)
+        for outcome, answer in (*((one, Settled.DONE) for one in succeeded), *others):
             self.told.append((queue, type(outcome).__name__, answer))
 
 

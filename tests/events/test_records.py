@@ -12,7 +12,7 @@ from tests.actors.stage import body
 NOW = datetime(2026, 1, 1, 12, 0, 0, 500_000, tzinfo=UTC)
 RAW = body("t", "x")
 DELIVERY = Delivery(decode_task(RAW), RAW, "q", 1, 0.0)
-DONE = Succeeded(DELIVERY, Run(NOW, 0.25), b"{}")
+DONE = Succeeded(DELIVERY, Run(NOW, 0.25, 0.0), b"{}")
 
 
 def test_a_record_is_names_and_texts() -> None:

@@ -33,13 +33,19 @@ def delivery(task_type: str = "known", attempt: int = 1, deaths: int = 0) -> Del
 
 
 def ran(seconds: float = 0.25) -> Run:
-    return Run(T0 + timedelta(seconds=3), seconds)
+    return Run(T0 + timedelta(seconds=3), seconds, 3.0)
+
+
+def _is_plain(outcome: Outcome, answer: Settled) -> bool:
+    return isinstance(outcome, Succeeded) and answer is Settled.DONE
 
 
 def tally(*endings: tuple[Outcome, Settled]) -> TaskTally:
     found = TaskTally()
     found.declare([Q], {"known": Known(), "elsewhere": Known("brain:others")})
-    found.settled(Q, endings)
+    plain = [ending for ending in endings if _is_plain(*ending)]
+    succeeded = [one for one, _ in plain if isinstance(one, Succeeded)]
+    found.settled(Q, succeeded, [ending for ending in endings if ending not in plain])
     return found
 
 
