@@ -40,8 +40,8 @@ class Sizes:
 FULL = Sizes(
     rounds=5,
     tasks=20_000,
-    metered=4,
-    metered_tasks=80_000,
+    metered=20,
+    metered_tasks=60_000,
     pushes=400,
     kills=5,
     short=10_000,
