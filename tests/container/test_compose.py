@@ -49,8 +49,7 @@ def test_the_worker_is_told_what_it_reads() -> None:
     alone, watched = (
         services(*files)["worker"]["environment"] for files in ([OWN], [OWN, WATCHED])
     )
-    # What traces is an extra that the image doesn't have.
-    told = set(VARIABLES) - {"WORKER_ID", "OTEL_EXPORTER_OTLP_ENDPOINT"}
+    told = set(VARIABLES) - {"WORKER_ID"}
     assert set(alone) == told - metrics
     assert set(watched) == told
 

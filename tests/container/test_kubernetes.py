@@ -97,8 +97,7 @@ def test_the_worker_is_told_what_it_reads(container: dict[str, Any]) -> None:
     secret = {"REDIS_URL", "DATABASE_URL"}
     # Who wants metrics of pods lets Prometheus through the policy, too.
     metrics = {"METRICS_PORT", "METRICS_HOST"}
-    extra = {"OTEL_EXPORTER_OTLP_ENDPOINT"}
-    assert set(settings) | own | secret == set(VARIABLES) - metrics - extra
+    assert set(settings) | own | secret == set(VARIABLES) - metrics
     readme = (FOLDER / "README.md").read_text()
     assert all(f"--from-literal={name}=" in readme for name in secret)
 
