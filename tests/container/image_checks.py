@@ -11,6 +11,7 @@ from tests.cli.commands import CLUSTER, Queue
 from tests.container import containers
 from tests.container.containers import Container
 from tests.ollama import ollama_stand_in
+from tests.otlp import otlp_receiver
 from tests.polling import eventually
 
 MISSION = "brain:mission_tasks"
@@ -62,11 +63,14 @@ def test_what_the_image_says_of_itself() -> None:
 
 
 async def test_all_six_types(tmp_path: Path, redis_url: str, database_url: str) -> None:
-    """With a Redis, a PostgreSQL and an Ollama the image serves all of BRAiN's tasks."""
+    """With a Redis, a PostgreSQL and an Ollama the image serves all of BRAiN's tasks, and traces."""
     async with ollama_stand_in() as ollama:
-        variables = {"REDIS_URL": redis_url, "DATABASE_URL": database_url}
-        variables["OLLAMA_HOST"] = ollama.url
-        await asyncio.to_thread(_serve_all, tmp_path, variables)
+        with otlp_receiver() as collector:
+            variables = {"REDIS_URL": redis_url, "DATABASE_URL": database_url}
+            variables |= {"OLLAMA_HOST": ollama.url, "OTEL_EXPORTER_OTLP_ENDPOINT": collector.url}
+            await asyncio.to_thread(_serve_all, tmp_path, variables)
+            names = {span.name for span in collector.spans}
+    assert names >= {"process brain:cluster_tasks", "process brain:mission_tasks", "SELECT", "POST"}
 
 
 def _serve_all(directory: Path, variables: dict[str, str]) -> None:
