@@ -63,7 +63,7 @@ def test_what_the_image_says_of_itself() -> None:
 
 
 async def test_all_six_types(tmp_path: Path, redis_url: str, database_url: str) -> None:
-    """With a Redis, a PostgreSQL and an Ollama the image serves all of BRAiN's tasks, and traces."""
+    """With a Redis, a PostgreSQL and an Ollama the image serves BRAiN's tasks, and tells spans."""
     async with ollama_stand_in() as ollama:
         with otlp_receiver() as collector:
             variables = {"REDIS_URL": redis_url, "DATABASE_URL": database_url}
