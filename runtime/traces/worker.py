@@ -36,6 +36,7 @@ from messages import (
     Task,
 )
 from runtime.traces import names
+from runtime.traces.run_secrets import with_secrets
 
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _propagator: Final = TraceContextTextMapPropagator()
@@ -136,14 +137,15 @@ class WorkerTracer:
             start_time=now,
         )
         within = set_span_in_context(span, around)
-        run, token = Run(span), attach(within)
+        run, token = Run(span), attach(with_secrets(task.payload, within))
         try:
             yield run
         finally:
-            detach(token)
             if run.happened:
                 self._tell_wait(task, queue, now, within if parent is None else around)
+                # Within its context: a handler may have said something in the run's own span.
                 span.end()
+            detach(token)
 
     def _tell_wait(self, task: Task, queue: str, until: int, parent: Context) -> None:
         since = task.errors[-1].time if task.errors else None
