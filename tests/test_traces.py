@@ -102,6 +102,33 @@ def test_a_task_that_came_without_a_trace_begins_one(
     }
 
 
+def test_every_line_about_a_traced_task_says_its_trace(
+    tmp_path: Path, redis_url: str, receiver: Receiver
+) -> None:
+    """Also what is logged in another process, and a dead letter after its run.
+
+    Within a run the span's id stands beside it.
+    """
+    with Queue(redis_url) as queue:
+        push(queue, "elsewhere", "speak.process", traceparent=SAMPLED)
+        push(queue, "unheard-of", "unheard-of")
+        arguments = (*SERVES, "--burst", "--log-format", "json", "--traces", receiver.url)
+        with Worker(tmp_path, *arguments, REDIS_URL=redis_url) as worker:
+            assert worker.end() == 0, worker.log()
+    runs = {span.attributes["messaging.message.id"]: span for span in receiver.named("process")}
+    about = [line for line in lines_of(worker.log()) if "task_id" in line]
+    assert [line["message"].split()[0] for line in about if line["task_id"] == "elsewhere"] == [
+        *("Processing", "loguru", "logging", "Task")
+    ]
+    assert any(line["message"].startswith("Dead letter") for line in about)
+    for line in about:
+        run = runs[line["task_id"]]
+        assert line["trace_id"] == run.trace_id, line
+        assert line.get("span_id", run.span_id) == run.span_id, line
+    assert runs["elsewhere"].trace_id == TRACE
+    assert all("span_id" in line for line in about if line["task_id"] == "elsewhere")
+
+
 def test_no_exported_byte_holds_a_secret(
     tmp_path: Path, redis_url: str, receiver: Receiver
 ) -> None:
