@@ -4,10 +4,11 @@ An executor notes it around a run. It is a context variable: tasks that a handle
 thread of a `def` handler, have it too; handlers in processes note it there.
 """
 
+from collections.abc import Mapping
 from contextvars import ContextVar
 from typing import TYPE_CHECKING, Final
 
-from attrs import frozen
+from attrs import field, frozen
 
 from messages import Task
 
@@ -23,11 +24,13 @@ class TaskName:
         id: the task's id.
         type: its type.
         attempt: the number of the run.
+        trace: ids of the run's trace and span, in a process that has no other way to know them.
     """
 
     id: str
     type: str
     attempt: int
+    trace: Mapping[str, str] = field(factory=dict)
 
 
 current_task: Final[ContextVar[Task | TaskName | None]] = ContextVar("current_task", default=None)
@@ -43,4 +46,5 @@ def name_task(record: "Record") -> None:
     task = current_task.get()
     if task is not None:
         named = {"task_id": task.id, "task_type": task.type, "attempt": task.attempt}
-        record["extra"] = named | record["extra"]
+        trace = task.trace if isinstance(task, TaskName) else {}
+        record["extra"] = {**named, **trace, **record["extra"]}

@@ -177,8 +177,9 @@ class Execution:
                 if (task.saved or task.deaths) and handler.takes_context:
                     await _recall(running, limit)
                 if handler.in_process:
-                    body = bytes(task.payload)
-                    return await self._tools.processes.call(handler, body, context), None
+                    body, tracer = bytes(task.payload), self._state.tracer
+                    trace = {} if tracer is None else tracer.here()
+                    return await self._tools.processes.call(handler, body, context, trace), None
                 if handler.threaded:
                     return await self._call_in_thread(handler, payload, context), None
                 return await handler.function(payload, context), None

@@ -11,6 +11,7 @@ from actors.recovery import plan_recovery, readable
 from actors.settings import MAX_BATCH, MAX_BATCH_BYTES
 from actors.state import WorkerState
 from actors.surroundings import Surroundings
+from messages import DeadLetter
 
 
 class Janitor:
@@ -91,9 +92,10 @@ class Janitor:
                 await self._saved_numbers(queue, raws[first:]),
             )
             chunk = plan[first:]
+            cancelled = await self._cancelled(queue, chunk)
             moved = await self._session.reclaim(queue, dead.holder, pulse, chunk)
             recovered += moved
-            self._tell_buried(queue, chunk[len(chunk) - moved :])
+            self._tell_buried(queue, chunk[len(chunk) - moved :], cancelled)
             if moved < len(chunk) or len(chunk) == len(raws):
                 break
             # The first call has removed the lease; if one is there again, the holder lives.
@@ -104,19 +106,44 @@ class Janitor:
                 "Worker {} is gone; {} tasks of {} are back", dead.holder, recovered, queue
             )
 
-    def _tell_buried(self, queue: str, recovered: Sequence[Recovery]) -> None:
+    async def _cancelled(self, queue: str, chunk: Sequence[Recovery]) -> frozenset[str]:
+        """Ask which of those that are to be buried were cancelled: the server drops them instead.
+
+        It doesn't say so afterwards. Asked only where somebody listens and something is buried.
+        """
+        if self._state.listener is None:
+            return frozenset()
+        ids = [letter.task_id for letter in _letters(chunk) if letter.task_id is not None]
+        if not ids:
+            return frozenset()
+        try:
+            return (await self._session.orders([queue], ids)).cancelled
+        except RefusedError:
+            return frozenset()  # what is told must not keep anything from being recovered
+
+    def _tell_buried(
+        self, queue: str, recovered: Sequence[Recovery], cancelled: frozenset[str]
+    ) -> None:
         listener = self._state.listener
         if listener is None:
             return
-        buried = (one.bury for one in recovered if one.bury is not None)
-        letters = [settlement.dead for settlement in buried if settlement.dead is not None]
-        if letters:
-            listener.buried(queue, letters)
+        letters = _letters(recovered)
+        buried = [letter for letter in letters if letter.task_id not in cancelled]
+        dropped = [letter for letter in letters if letter.task_id in cancelled]
+        if buried:
+            listener.buried(queue, buried)
+        if dropped:
+            listener.dropped(queue, dropped)
 
     async def _saved_numbers(self, queue: str, raws: Sequence[bytes]) -> dict[str, int]:
         tasks = (readable(raw) for raw in raws)
         ids = [task.id for task in tasks if task is not None]
         return await self._session.saved_numbers(queue, ids) if ids else {}
+
+
+def _letters(recoveries: Sequence[Recovery]) -> list[DeadLetter]:
+    buried = (one.bury for one in recoveries if one.bury is not None)
+    return [settlement.dead for settlement in buried if settlement.dead is not None]
 
 
 def _first_of_last_chunk(raws: list[bytes]) -> int:

@@ -48,6 +48,14 @@ class Listener(Protocol):
             letters: what was put away.
         """
 
+    def dropped(self, queue: str, letters: Sequence[DeadLetter]) -> None:
+        """Hear that tasks of a dead worker were dropped: they had been cancelled, and so answered.
+
+        Args:
+            queue: where they came from.
+            letters: what they would have become.
+        """
+
     def left(self, answered: int, failed: int, unsettled: int) -> None:
         """Hear that the worker has drained; one that crashes says nothing.
 

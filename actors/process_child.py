@@ -116,7 +116,7 @@ class _Server:
         send_lines(self._tell)
         while True:
             call = self._calls.get()
-            current_task.set(TaskName(call.task_id, call.task_type, call.attempt))
+            current_task.set(TaskName(call.task_id, call.task_type, call.attempt, call.trace))
             try:
                 end = self._run(call)
             finally:

@@ -7,11 +7,12 @@ worker, what libraries say through `logging` and `warnings` is among them.
 import logging
 import sys
 from collections.abc import Callable
+from contextvars import Context as ContextVars
 from typing import TYPE_CHECKING
 
 from loguru import logger
 
-from actors.current import current_task, name_task
+from actors.current import name_task
 from actors.process_wire import LogLine, readable
 
 if TYPE_CHECKING:
@@ -70,12 +71,15 @@ def write_line(line: LogLine) -> None:
         record["name"], record["function"] = line.name, line.function
         record["line"] = line.line
 
-    # The process knows best which task it is about: a line from between two calls is about none.
-    token = current_task.set(None)
-    try:
+    def write() -> None:
         logger.bind(**line.bound).patch(place).log(_level(line), "{}", line.text)
-    finally:
-        current_task.reset(token)
+
+    if "task_id" in line.bound:
+        write()
+    else:
+        # The process knows best which task and trace it is about: a line from between two calls
+        # is about none, though another call may be under way here.
+        ContextVars().run(write)
 
 
 def _level(line: LogLine) -> str | int:

@@ -49,6 +49,7 @@ class Call(msgspec.Struct, tag=True, frozen=True):
         most: bytes that the result may have.
         task_id: for the context, as all that follows.
         saved: the state that an earlier run has saved; null if none has.
+        trace: what lines of the log say of the run's trace; empty if nothing traces it.
     """
 
     number: int
@@ -62,6 +63,7 @@ class Call(msgspec.Struct, tag=True, frozen=True):
     attempt: int
     deadline: datetime
     saved: msgspec.Raw
+    trace: dict[str, str] = {}
 
 
 class SaveEnded(msgspec.Struct, tag=True, frozen=True):

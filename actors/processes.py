@@ -13,6 +13,7 @@ imports the handler's module itself and builds the payload itself; what crosses 
 """
 
 import sys
+from collections.abc import Mapping
 from types import ModuleType, TracebackType
 from typing import Final, Self, assert_never
 
@@ -92,7 +93,9 @@ class Processes:
     ) -> None:
         await self.aclose()
 
-    async def call(self, handler: Handler, payload: bytes, context: Context) -> bytes:
+    async def call(
+        self, handler: Handler, payload: bytes, context: Context, trace: Mapping[str, str] = {}
+    ) -> bytes:
         """Run a handler in a process.
 
         A cancellation ends the process, and what the handler has started in its group; the call
@@ -102,6 +105,7 @@ class Processes:
             handler: what to run.
             payload: the task's, undecoded.
             context: the handler's.
+            trace: what lines of the log say of the run's trace.
 
         Returns:
             The result's JSON, as `encode_value` writes it.
@@ -116,7 +120,7 @@ class Processes:
             process = await self._take(handler)
             whole = False
             try:
-                end = await self._exchange(process, place, payload, context)
+                end = await self._exchange(process, place, payload, context, trace)
                 whole = True
             except ProcessEndedError:
                 how = await process.end(kill=False)
@@ -162,7 +166,12 @@ class Processes:
         return process
 
     async def _exchange(
-        self, process: WarmProcess, place: Place, payload: bytes, context: Context
+        self,
+        process: WarmProcess,
+        place: Place,
+        payload: bytes,
+        context: Context,
+        trace: Mapping[str, str],
     ) -> End:
         """Ask a process, and serve it until the handler has ended."""
         process.calls += 1
@@ -180,6 +189,7 @@ class Processes:
                 attempt=context.attempt,
                 deadline=context.deadline,
                 saved=Raw(context.notes.state or b"null"),
+                trace=dict(trace),
             )
         )
         while True:

@@ -17,6 +17,7 @@ from actors.repeats import Repeats
 from actors.settings import MAX_BATCH, MAX_BATCH_BYTES
 from actors.state import WorkerState
 from actors.surroundings import Surroundings
+from actors.tracing import Tracer
 from messages import (
     Cancelled,
     Delivery,
@@ -42,11 +43,15 @@ _LOST_PAUSE: Final = 0.05
 _Ending = tuple[Outcome, Settlement]
 
 
-def _of_task(delivery: Delivery | Undecodable) -> "Logger":
-    """Return a logger that says which task a line is about, as far as that is known."""
+def _of_task(delivery: Delivery | Undecodable, tracer: Tracer | None) -> "Logger":
+    """Return a logger that says which task a line is about, and its trace, as far as it is known.
+
+    Its run has ended, so neither is current here.
+    """
     if isinstance(delivery, Delivery):
         task = delivery.task
-        return logger.bind(task_id=task.id, task_type=task.type, attempt=task.attempt)
+        trace = {} if tracer is None else tracer.named(delivery)
+        return logger.bind(task_id=task.id, task_type=task.type, attempt=task.attempt, **trace)
     known = delivery.task_id
     return logger if known is None else logger.bind(task_id=known)
 
@@ -189,7 +194,7 @@ class Publisher:
         state = self._state
         if answer is Settled.STALE:
             state.stale += 1
-            _of_task(delivery).warning(
+            _of_task(delivery, state.tracer).warning(
                 "Dropping an answer: its task is no longer held by this worker"
             )
             return
@@ -205,7 +210,9 @@ class Publisher:
             state.recent.note(delivery.queue, now, failed=1, ran=ran, seconds=seconds)
             reason = Reason.ATTEMPTS_EXHAUSTED if isinstance(outcome, Failed) else outcome.reason
             if self._repeats.admits(reason.value, now):
-                _of_task(delivery).warning("Dead letter ({}): {}", reason.value, outcome.error)
+                _of_task(delivery, state.tracer).warning(
+                    "Dead letter ({}): {}", reason.value, outcome.error
+                )
         elif isinstance(outcome, Retried):
             state.retried += 1
 

@@ -4,6 +4,7 @@ The actors know no library of traces. A worker that nobody traces pays nothing f
 run goes is decided once, when its executor is made.
 """
 
+from collections.abc import Mapping
 from contextlib import AbstractContextManager
 from datetime import datetime
 from typing import Protocol
@@ -35,3 +36,12 @@ class Tracer(Protocol):
             began: when the run began, UTC.
             worker_id: who runs it.
         """
+
+    def named(self, delivery: Delivery) -> Mapping[str, str]:
+        """Return what a line of the log says of a task's trace where its run isn't current.
+
+        Called for the few lines that are written after a run, and for none that succeeds.
+        """
+
+    def here(self) -> Mapping[str, str]:
+        """Return what a line of the log says of the run that is current."""

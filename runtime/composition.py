@@ -32,6 +32,7 @@ from runtime.redis.backoff import ReconnectBackoff
 from runtime.redis.broker import RedisBroker, RedisSettings
 from runtime.redis.connection import async_client, dialer, parse_url
 from runtime.redis.line import Line
+from runtime.settings_secrets import secrets_of
 from runtime.task_queue import TaskQueue
 from runtime.traces.settings import endpoint
 
@@ -186,7 +187,13 @@ def _traces(options: WorkerOptions, worker_id: str) -> "Traces | None":
         return None
     from runtime.traces.export import Traces  # noqa: PLC0415 - off costs nothing
 
-    return Traces(url, service="brain-worker", instance=worker_id)
+    return Traces(url, service="brain-worker", instance=worker_id, secrets=secrets(options))
+
+
+def secrets(options: WorkerOptions) -> tuple[str, ...]:
+    """Return the passwords in the worker's own URLs, which neither a line nor a span may hold."""
+    urls = (options.redis_url, options.database_url, options.qdrant_url, options.ollama_host)
+    return secrets_of(urls)
 
 
 async def _listener(plan: Plan, redis_url: str, stack: AsyncExitStack) -> Listener | None:

@@ -60,7 +60,8 @@ def shows_tasks(level: str) -> bool:
 def _name_origin(record: "Record") -> None:
     name_task(record)
     ids = current_ids()
-    if ids:
+    # Who has bound a trace speaks of another than the one that is current.
+    if ids and "trace_id" not in record["extra"]:
         record["extra"] = ids | record["extra"]
 
 

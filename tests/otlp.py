@@ -63,12 +63,14 @@ class Receiver:
         refuses: answer each request with an error that forbids to try again.
         spans: what came, in the order in which it came.
         paths: where it was sent to.
+        bodies: the very bytes.
     """
 
     url: str
     refuses: bool = False
     spans: list[Received] = field(factory=list)
     paths: list[str] = field(factory=list)
+    bodies: list[bytes] = field(factory=list)
 
     def of_task(self, task_id: str) -> list[Received]:
         """Return the spans of the traces that a task is in, by their start."""
@@ -118,7 +120,9 @@ def otlp_receiver() -> Iterator[Receiver]:
     class Handler(BaseHTTPRequestHandler):
         def do_POST(self) -> None:
             request = ExportTraceServiceRequest()
-            request.ParseFromString(self.rfile.read(int(self.headers["Content-Length"])))
+            sent = self.rfile.read(int(self.headers["Content-Length"]))
+            request.ParseFromString(sent)
+            receiver.bodies.append(sent)
             receiver.paths.append(self.path)
             receiver.spans.extend(_read(request))
             body = ExportTraceServiceResponse().SerializeToString()

@@ -102,6 +102,75 @@ def test_a_task_that_came_without_a_trace_begins_one(
     }
 
 
+def test_every_line_about_a_traced_task_says_its_trace(
+    tmp_path: Path, redis_url: str, receiver: Receiver
+) -> None:
+    """Also what is logged in another process, and a dead letter after its run.
+
+    Within a run the span's id stands beside it.
+    """
+    with Queue(redis_url) as queue:
+        push(queue, "elsewhere", "speak.process", traceparent=SAMPLED)
+        push(queue, "unheard-of", "unheard-of")
+        arguments = (*SERVES, "--burst", "--log-format", "json", "--traces", receiver.url)
+        with Worker(tmp_path, *arguments, REDIS_URL=redis_url) as worker:
+            assert worker.end() == 0, worker.log()
+    runs = {span.attributes["messaging.message.id"]: span for span in receiver.named("process")}
+    about = [line for line in lines_of(worker.log()) if "task_id" in line]
+    assert [line["message"].split()[0] for line in about if line["task_id"] == "elsewhere"] == [
+        *("Processing", "loguru", "logging", "Task")
+    ]
+    assert any(line["message"].startswith("Dead letter") for line in about)
+    for line in about:
+        run = runs[line["task_id"]]
+        assert line["trace_id"] == run.trace_id, line
+        assert line.get("span_id", run.span_id) == run.span_id, line
+    assert runs["elsewhere"].trace_id == TRACE
+    assert all("span_id" in line for line in about if line["task_id"] == "elsewhere")
+
+
+def test_no_exported_byte_holds_a_secret(
+    tmp_path: Path, redis_url: str, receiver: Receiver
+) -> None:
+    """Texts of errors, stack traces, statements, URLs and names of spans lose what is secret.
+
+    Secrets of the payload, whatever library wrote them; logins and keys in URLs; the cookie of a
+    header; in the task's own spans, and in those of HTTP, SQL and of the handler. What surrounds
+    them stays.
+    """
+    port = receiver.url.rpartition(":")[2]
+    payload = {
+        "password": "hunter2-of-payload",
+        "url": f"http://user:hunter2-of-url@127.0.0.1:{port}",
+        "nowhere": f"http://user:hunter2-of-url@127.0.0.1:{free_port()}",
+        "dsn": f"postgresql+asyncpg://user:hunter2-of-dsn@127.0.0.1:{free_port()}/name",
+    }
+    with Queue(redis_url) as queue:
+        push(queue, "t", "spill", payload=payload)
+        arguments = (*SERVES, "--traces", receiver.url)
+        with Worker(tmp_path, *arguments, REDIS_URL=redis_url).ready() as worker:
+            assert not queue.answered("t")["success"]
+            assert worker.stop() == 0, worker.log()
+    sent = b"".join(receiver.bodies)
+    for secret in (b"hunter2", b"0pen-sesame", b"c00kie"):
+        assert secret not in sent, sent[max(0, sent.find(secret) - 200) :][:300]
+    runs = receiver.named("process")
+    assert [run.error for run in runs] == [f"no login with *** at http://***@127.0.0.1:{port}"] * 2
+    assert runs[0].attributes["said"] == "as ***"
+    (by, _) = receiver.named("by")
+    assert by.name == "by ***"
+    assert by.error == f"ValueError: {runs[0].error}"
+    assert by.attributes["header.cookie"] == "***"
+    assert b"Traceback (most recent call last)" in sent
+    (post, _) = receiver.named("POST")
+    assert post.attributes["http.url"] == f"http://***@127.0.0.1:{port}/***?api_key=***"
+    statements = {span.attributes["db.statement"] for span in receiver.named("SELECT")}
+    assert statements == {"SELECT '***'", "SELECT '***' FROM ***"}
+    assert [span.attributes["db.user"] for span in receiver.named("connect") if span.error] == [
+        "user"
+    ] * 2
+
+
 def test_the_producers_sampling_is_respected(
     tmp_path: Path, redis_url: str, receiver: Receiver
 ) -> None:

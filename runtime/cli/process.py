@@ -25,10 +25,9 @@ from runtime.brain.errors import BrainError
 from runtime.cli import screen
 from runtime.cli.options import WorkerOptions
 from runtime.cli.signals import Deadline, StoppedEarlyError, StopSignals, leave_now
-from runtime.composition import Composed, Plan, compose, prepare
+from runtime.composition import Composed, Plan, compose, prepare, secrets
 from runtime.embedded.errors import EmbeddedError
 from runtime.errors import ConfigurationError, PoolError
-from runtime.settings_secrets import secrets_of
 from runtime.state_file import StateFile
 
 CLEAN: Final = 0
@@ -62,8 +61,7 @@ def run_worker(options: WorkerOptions, front: Front | None = None) -> int:
         options: how it runs.
         front: who is told; people, on the terminal or in the log, unless somebody else is named.
     """
-    urls = (options.redis_url, options.database_url, options.qdrant_url, options.ollama_host)
-    logs.configure(options.log_level, options.log_format, secrets=secrets_of(urls))
+    logs.configure(options.log_level, options.log_format, secrets=secrets(options))
     front = front or People(options)
     with StopSignals() as signals:
         try:

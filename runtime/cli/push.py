@@ -13,6 +13,7 @@ from cyclopts import Parameter
 
 from runtime.cli.options import DATA_DIR, DataDir, Flag, RedisUrl, TracesOption
 from runtime.cli.values import Count, Duration, DurationOrZero, Moment
+from runtime.settings_secrets import secrets_of
 from runtime.traces.settings import endpoint
 
 if TYPE_CHECKING:
@@ -112,7 +113,7 @@ def _traced(options: PushOptions) -> Iterator[None]:
         return
     from runtime.traces.export import Traces  # noqa: PLC0415 - off costs nothing
 
-    traces = Traces(url, service="brain-producer")
+    traces = Traces(url, service="brain-producer", secrets=secrets_of((options.redis_url,)))
     try:
         yield
     finally:

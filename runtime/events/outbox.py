@@ -60,6 +60,12 @@ class Outbox:
             for record in self._writer.buried(at, queue, letter):
                 self._put(record)
 
+    def dropped(self, queue: str, letters: Sequence[DeadLetter]) -> None:
+        """Note which tasks of a dead worker were dropped, for they had been cancelled."""
+        at = self._now()
+        for letter in letters:
+            self._put(self._writer.dropped(at, queue, letter))
+
     def left(self, answered: int, failed: int, unsettled: int) -> None:
         """Note that the worker has drained."""
         self._put(self._writer.drained(self._now(), answered, failed, unsettled))

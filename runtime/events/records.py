@@ -101,13 +101,14 @@ class Writer:
 
     def buried(self, at: datetime, queue: str, letter: DeadLetter) -> Iterator[Record]:
         """Write that a dead worker's task was put away, and answered if its id could be read."""
-        known = (("task_id", letter.task_id), ("type", letter.task_type))
-        of_task = tuple(word for name, text in known if text for word in (name, text))
-        attempt = ("attempt", str(letter.attempts)) if letter.attempts else ()
-        fields = (*of_task, "queue", queue, *attempt, "reason", letter.reason.value)
+        fields = (*_of_letter(letter, queue), "reason", letter.reason.value)
         if letter.task_id:
             yield (*self._head(TASK_FAILED, at), *fields)
         yield (*self._head(TASK_DEAD_LETTERED, at), *fields)
+
+    def dropped(self, at: datetime, queue: str, letter: DeadLetter) -> Record:
+        """Write that a dead worker's task was dropped instead, for it had been cancelled."""
+        return (*self._head(TASK_CANCELLED, at), *_of_letter(letter, queue))
 
     def _head(self, event: str, at: datetime) -> Record:
         time = at.isoformat().replace("+00:00", "Z")
@@ -125,6 +126,13 @@ def _task(delivery: Delivery | Undecodable) -> Record:
         *("queue", delivery.queue),
         *("attempt", str(task.attempt)),
     )
+
+
+def _of_letter(letter: DeadLetter, queue: str) -> Record:
+    known = (("task_id", letter.task_id), ("type", letter.task_type))
+    of_task = tuple(word for name, text in known if text for word in (name, text))
+    attempt = ("attempt", str(letter.attempts)) if letter.attempts else ()
+    return (*of_task, "queue", queue, *attempt)
 
 
 def _run(run: Run | None) -> Record:

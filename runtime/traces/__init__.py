@@ -20,8 +20,9 @@ begins a trace at its first run, whose context its later attempts find in `first
 | `producer` | the span of a push |
 | `worker` | the spans of a wait and a run |
 | `sampling` | only what belongs to a task is traced |
+| `run_secrets`, `concealment` | no span leaves with a secret in it |
 | `export`, `sender` | from the spans to whoever collects them |
 
-Only `worker`, `sampling`, `export` and `sender` import OpenTelemetry, and only a process that
-traces imports them: others don't pay for it.
+Only `worker`, `sampling`, `run_secrets`, `concealment`, `export` and `sender` import
+OpenTelemetry, and only a process that traces imports them: others don't pay for it.
 """

@@ -5,6 +5,7 @@ never a task. How many are kept, how they are sampled, with which headers they a
 said by OpenTelemetry's own environment variables.
 """
 
+from collections.abc import Sequence
 from importlib.metadata import version
 from importlib.util import find_spec
 from threading import Thread
@@ -17,6 +18,7 @@ from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import BatchSpanProcessor
 
 from runtime.errors import ConfigurationError
+from runtime.traces.concealment import Concealing
 from runtime.traces.sampling import OfTasks
 from runtime.traces.sender import Sender
 from runtime.traces.worker import WorkerTracer
@@ -34,12 +36,15 @@ class Traces:
         url: where spans are sent.
         service: what the process is, unless `OTEL_SERVICE_NAME` says otherwise.
         instance: which of its kind.
+        secrets: what no span may hold, the longest first.
 
     Raises:
         ConfigurationError: one of OpenTelemetry's environment variables can't be read.
     """
 
-    def __init__(self, url: str, *, service: str, instance: str = "") -> None:
+    def __init__(
+        self, url: str, *, service: str, instance: str = "", secrets: Sequence[str] = ()
+    ) -> None:
         try:
             sender = Sender(url)
         except (ValueError, OSError) as error:
@@ -50,7 +55,7 @@ class Traces:
             resource=_resource(service, instance), shutdown_on_exit=False
         )
         self._provider.sampler = OfTasks(self._provider.sampler)
-        self._provider.add_span_processor(BatchSpanProcessor(sender))
+        self._provider.add_span_processor(Concealing(BatchSpanProcessor(sender), secrets))
         self.tracer = WorkerTracer(self._provider)
         trace.set_tracer_provider(self._provider)
         _instrument(self._provider)

@@ -3,7 +3,7 @@
 What the handler calls within a run belongs to it: the run's span is the current one there.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from typing import Final, assert_never
@@ -18,6 +18,7 @@ from opentelemetry.trace import (
     Status,
     StatusCode,
     TracerProvider,
+    format_trace_id,
     get_current_span,
     set_span_in_context,
 )
@@ -36,9 +37,14 @@ from messages import (
     Task,
 )
 from runtime.traces import names
+from runtime.traces.current import current_ids
+from runtime.traces.run_secrets import with_secrets
 
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _propagator: Final = TraceContextTextMapPropagator()
+
+_REMEMBERED: Final = 1_000
+"""Runs whose traces are remembered, for lines of the log that come when they have ended."""
 
 
 class Run:
@@ -103,6 +109,8 @@ class WorkerTracer:
 
     def __init__(self, provider: TracerProvider) -> None:
         self._tracer = provider.get_tracer("brain-worker-pool")
+        # (id, attempt) → trace, of ended runs with which a trace began: their tasks carry none.
+        self._begun: dict[tuple[str, int], int] = {}
 
     @contextmanager
     def run(self, delivery: Delivery, began: datetime, worker_id: str) -> Iterator[Run]:
@@ -136,14 +144,36 @@ class WorkerTracer:
             start_time=now,
         )
         within = set_span_in_context(span, around)
-        run, token = Run(span), attach(within)
+        run, token = Run(span), attach(with_secrets(task.payload, within))
         try:
             yield run
         finally:
-            detach(token)
             if run.happened:
                 self._tell_wait(task, queue, now, within if parent is None else around)
+                # Within its context: a handler may have said something in the run's own span.
                 span.end()
+            detach(token)
+            if parent is None:
+                self._remember(task, span)
+
+    def named(self, delivery: Delivery) -> Mapping[str, str]:
+        """Return the id of the trace that a task carries, or that began with its run here."""
+        task = delivery.task
+        carried = _context(task.traceparent, task.tracestate) or _context(task.first_run)
+        if carried is not None:
+            return {"trace_id": format_trace_id(carried.trace_id)}
+        begun = self._begun.get((task.id, task.attempt))
+        return {} if begun is None else {"trace_id": format_trace_id(begun)}
+
+    def here(self) -> Mapping[str, str]:
+        """Return the ids of the span that is current, and of its trace."""
+        return current_ids()
+
+    def _remember(self, task: Task, span: Span) -> None:
+        begun = self._begun
+        begun[task.id, task.attempt] = span.get_span_context().trace_id
+        if len(begun) > _REMEMBERED:
+            del begun[next(iter(begun))]
 
     def _tell_wait(self, task: Task, queue: str, until: int, parent: Context) -> None:
         since = task.errors[-1].time if task.errors else None

@@ -11,10 +11,12 @@ import sys
 import threading
 import time
 import warnings
+from contextvars import Context as Variables
 from pathlib import Path
 from typing import Any
 
 from attrs import frozen
+from loguru import logger
 
 from actors import Backoff, Context, Handlers, Reject, Retry
 
@@ -151,6 +153,15 @@ def logs(payload: dict[str, Any], context: Context) -> None:
         context.logger.exception("four")
     logging.getLogger("a.library").warning("five %s", "%s")
     warnings.warn("six", UserWarning, stacklevel=1)
+
+
+@handlers.on("logs.about_none", run_in="process")
+def logs_about_none(payload: dict[str, Any]) -> None:  # noqa: ARG001 - a handler has one
+    """Log with the task's context, then without, as what outlives its call does."""
+    logger.info("within")
+    thread = threading.Thread(target=Variables().run, args=(logger.info, "without"))
+    thread.start()
+    thread.join()
 
 
 @handlers.on("steps", run_in="process", retry=Backoff(attempts=2, base=0.001))

@@ -92,8 +92,12 @@ async def test_a_cancelled_task_is_told(stage: Stage) -> None:
 
 
 @pytest.mark.virtual
-async def test_a_poison_pill_is_told_by_who_buries_it(stage: Stage) -> None:
-    """The third death of a task is told as its failure and its dead letter, with the reason."""
+@pytest.mark.parametrize("cancelled", [False, True])
+async def test_a_poison_pill_is_told_by_who_buries_it(stage: Stage, *, cancelled: bool) -> None:
+    """The third death of a task is told as its failure and its dead letter, with the reason.
+
+    If it was cancelled before its worker's death was noticed, it is told as cancelled.
+    """
     heard = Heard()
     stage.memory.store.queue(Q).waiting.append(
         body("pill", payload={"seconds": 600}, deaths=2, nonce="n")
@@ -104,6 +108,11 @@ async def test_a_poison_pill_is_told_by_who_buries_it(stage: Stage) -> None:
         await until(lambda: stage.started == ["pill"])
         async with stage.working(listener=heard.outbox):
             stage.kill(victim)
+            assert not cancelled or await stage.memory.cancel("pill")
             await until(lambda: heard.of("pill"))
-    assert heard.of("pill") == ["task_failed", "task_dead_lettered"]
-    assert {e["reason"] for e in heard.events if "task_id" in e} == {"poison_pill"}
+    if cancelled:
+        assert heard.of("pill") == ["task_cancelled"]
+        assert stage.dead() == []
+    else:
+        assert heard.of("pill") == ["task_failed", "task_dead_lettered"]
+        assert {e["reason"] for e in heard.events if "task_id" in e} == {"poison_pill"}

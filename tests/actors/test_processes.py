@@ -16,6 +16,7 @@ from attrs import evolve
 from loguru import logger
 
 from actors import Context, Handlers, RefusedError, Reject, Retry, TaskLostError
+from actors.current import TaskName, current_task, name_task
 from actors.notes import Notes
 from actors.processes import HandlerProcessError, Processes
 from tests.actors.process_handlers import handlers
@@ -323,6 +324,27 @@ async def test_what_a_handler_logs_is_among_the_lines_of_the_worker(processes: P
     assert [line["level"].name for line in lines[4:]] == ["WARNING", "WARNING"]
     assert lines[4]["message"] == "five %s"
     assert "UserWarning: six" in lines[5]["message"]
+
+
+async def test_lines_carry_the_trace_of_their_own_call(processes: Processes) -> None:
+    """A line of the run says its trace; one of no run says none, whatever is current here."""
+    lines: list[Any] = []
+    ids = {"trace_id": "of the run", "span_id": "likewise"}
+    token = current_task.set(TaskName("another", "here", 1, {"trace_id": "of another"}))
+    logger.configure(patcher=name_task)
+    sink = logger.add(lambda line: lines.append(line.record["extra"]), level="INFO")
+    try:
+        await processes.call(handlers["logs.about_none"], b"{}", context(), ids)
+        await processes.call(handlers["logs.about_none"], b"{}", context())
+    finally:
+        logger.remove(sink)
+        logger.configure(patcher=lambda _: None)
+        current_task.reset(token)
+
+    named = {"task_id": "task-ü", "task_type": "a type", "attempt": 3}
+    assert lines[:2] == [named | ids, {}]
+    assert lines[3] == {}
+    assert lines[2].items() >= named.items()
 
 
 async def test_a_fork_of_a_handler_has_no_line(

@@ -6,10 +6,14 @@ import anyio
 import pytest
 from attrs import define, field
 from loguru import logger
+from opentelemetry.sdk.trace import TracerProvider
+from opentelemetry.trace import format_trace_id, get_current_span
 
-from actors import Backoff, Handlers, Worker, current_task, name_task
+from actors import Backoff, Context, Handlers, Reject, Worker, current_task, name_task
 from messages import Delivery, Outcome, Retried, Succeeded, decode_task
 from runtime.memory import MemoryBroker
+from runtime.traces.worker import WorkerTracer
+from tests.actors.stage import Q, Stage, body, until
 
 pytestmark = pytest.mark.anyio
 FIRST = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
@@ -33,6 +37,12 @@ class Recorder:
 
     def ended(self, outcome: Outcome) -> None:
         self.outcomes[-1] = outcome
+
+    def named(self, delivery: Delivery) -> dict[str, str]:  # noqa: ARG002 - a tracer's
+        return {}
+
+    def here(self) -> dict[str, str]:
+        return {}
 
 
 async def test_a_retry_knows_its_first_run() -> None:
@@ -64,6 +74,59 @@ async def test_a_retry_knows_its_first_run() -> None:
     assert isinstance(last, Succeeded)
     assert b'"payload":{"a":"1"}' in last.delivery.raw
     assert decode_task(last.delivery.raw).traceparent is None
+
+
+@pytest.mark.virtual
+async def test_lines_about_ended_runs_say_their_trace(stage: Stage) -> None:
+    """A stale answer and a dead letter are told with the trace of the task.
+
+    It is the one that the task carries, else the one that began with its run here.
+    """
+    traces: dict[str, str] = {}
+    lines: list[dict[str, str]] = []
+
+    @stage.handlers.on("break")
+    async def breaks(payload: dict[str, str], context: Context) -> None:
+        traces[context.task_id] = format_trace_id(get_current_span().get_span_context().trace_id)
+        raise Reject(payload)
+
+    @stage.handlers.on("late")
+    async def late_one(_: dict[str, str], context: Context) -> None:
+        trace_id = get_current_span().get_span_context().trace_id
+        traces.setdefault(f"late {context.worker_id}", format_trace_id(trace_id))
+        stage.started.append(context.worker_id)
+        await anyio.sleep(6)
+        stage.finished.append(context.worker_id)
+
+    def tracer() -> WorkerTracer:
+        return WorkerTracer(TracerProvider(shutdown_on_exit=False))
+
+    sink = logger.add(lambda line: lines.append(line.record["extra"]), level="WARNING")
+    network = stage.broker.network("late")
+    waiting = stage.memory.store.queue(Q).waiting
+    try:
+        async with stage.working(worker_id="late", concurrency=1, tracer=tracer()) as late:
+            waiting.append(body("carries", "break", traceparent=FIRST))
+            waiting.append(body("begins", "break"))
+            waiting.append(body("unheard", "of", traceparent=FIRST))
+            await stage.push("late")
+            await until(lambda: stage.started == ["late"])
+            async with stage.working(worker_id="heir", concurrency=1, tracer=tracer()):
+                network.freeze()
+                await until(lambda: "late" in stage.finished)
+                await until(lambda: len(stage.started) == 2)
+                network.thaw()
+                await until(lambda: late.statistics().stale == 1)
+    finally:
+        logger.remove(sink)
+    told = [(line["task_type"], line["trace_id"]) for line in lines if "task_id" in line]
+    carried = FIRST.split("-")[1]
+    assert told == [
+        *(("break", carried), ("break", traces["begins"]), ("of", carried)),
+        ("late", traces["late late"]),
+    ]
+    assert traces["carries"] == carried
+    assert len({carried, *traces.values()}) == 4
 
 
 async def test_no_task_is_named_outside_a_run() -> None:
