@@ -1,7 +1,8 @@
 """An overview as lines that fit a screen: the worst first, the rest summed up.
 
-What is wrong gets up to a third of the screen, the queues a third of what is left, the workers the
-rest: first those in trouble, then those that run something for the longest, then the busiest.
+What is wrong gets up to a third of the screen, or what the tables leave; the queues get a third of
+what is left, or what the workers leave; the workers get the rest: first those in trouble, then
+those that run something for the longest, then the busiest.
 """
 
 from collections.abc import Sequence
@@ -81,10 +82,11 @@ class Board:
         found = self.found
         head = self._head(width)
         left = height - len(head)
-        wrong = _sentences(found.remarks, _WRONG, width, max(2, left // 3))
+        spare = left - _needed(found)
+        wrong = _sentences(found.remarks, _WRONG, width, max(2, left // 3, spare))
         noted = _sentences(found.notes, _NOTE, width, max(1, left // 6))
         left -= len(wrong) + len(noted)
-        queues = _queues(found.queues, width, max(3, left // 3))
+        queues = _queues(found.queues, width, max(3, left // 3, left - len(found.workers) - 2))
         left -= len(queues)
         workers = _workers(found.workers, width, left)
         left -= len(workers)
@@ -112,6 +114,12 @@ class Board:
         if self.trouble:
             head.append((shortened(self.trouble, width), _WRONG))
         return head
+
+
+def _needed(found: Overview) -> int:
+    """Return how many lines the tables and notes take, with the empty ones between them."""
+    tables = [len(part) for part in (found.queues, found.workers, found.recurring) if part]
+    return 1 + sum(2 + rows for rows in tables) + 2 * len(found.notes)
 
 
 def _sentences(sentences: Sequence[str], style: str, width: int, most: int) -> list[Line]:
