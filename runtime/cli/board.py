@@ -123,15 +123,23 @@ def _needed(found: Overview) -> int:
 
 
 def _sentences(sentences: Sequence[str], style: str, width: int, most: int) -> list[Line]:
-    """Wrap sentences; of more than fit, the first, and how many there are beside."""
+    """Set each sentence on a line at least; the worst are written out as far as there is room.
+
+    Of more than there are lines, the first, and how many there are beside.
+    """
+    shown = sentences if len(sentences) <= most else sentences[: most - 1]
+    room = most - len(sentences)
     lines: list[Line] = []
-    for number, sentence in enumerate(sentences):
+    for sentence in shown:
         wrapped = _wrapped(sentence, width)
-        last = number == len(sentences) - 1
-        if len(lines) + len(wrapped) + (not last) > most:
-            lines.append((shortened(f"… and {len(sentences) - number} more", width), style))
-            return lines[-most:] if len(lines) > most else lines
+        more = len(wrapped) - 1
+        if more > max(0, room):
+            wrapped, more = [f"{_wrapped(sentence, width - 2)[0]} …"], 0
+        room -= more
         lines += [(line, style) for line in wrapped]
+    if len(shown) < len(sentences):
+        rest = f"… and {len(sentences) - len(shown)} more"
+        lines.append((shortened(rest, width), style))
     return lines
 
 

@@ -71,8 +71,9 @@ def remarks(
 def notes(queues: Sequence[QueueView], workers: Sequence[WorkerView]) -> tuple[str, ...]:
     """Say what is as somebody has ordered it, and worth knowing."""
     said = [
-        f"{queue.name} is paused, for {age(queue.paused_s)} now: nothing is taken from it until "
-        f"`resume {queue.name}`" + (f"; {_tasks(queue.waiting, 'wait')}." if queue.waiting else ".")
+        f"{queue.name} is paused, for {age(queue.paused_s)} now: "
+        f"{_tasks(queue.waiting, 'wait') if queue.waiting else 'nothing is taken from it'} until "
+        f"`resume {queue.name}`."
         for queue in queues
         if queue.paused_s is not None
     ]
@@ -286,9 +287,8 @@ def _least(queue: QueueView) -> str:
 
 def _when(kinds: Sequence[DeadView]) -> str:
     newest = age(min(kind.newest_s for kind in kinds))
-    if sum(kind.count for kind in kinds) == 1:
-        return f"{newest} ago"
-    return f"in the last {age(max(kind.oldest_s for kind in kinds))}, the newest {newest} ago"
+    since = age(max(kind.oldest_s for kind in kinds))
+    return f"{newest} ago" if since == newest else f"in the last {since}, the newest {newest} ago"
 
 
 def _named(workers: Sequence[WorkerView], *, placed: bool = True) -> str:

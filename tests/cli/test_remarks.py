@@ -183,8 +183,8 @@ def test_what_was_ordered_is_noted_and_not_wrong() -> None:
     workers = [evolve(WORKER, version="1"), evolve(WORKER, version="2")]
     assert remarks([queue], workers) == ()
     paused, trimmed, versions = notes([queue], workers)
-    assert paused == (
-        "a is paused, for 30 s now: nothing is taken from it until `resume a`; 3 tasks wait."
-    )
+    assert paused == "a is paused, for 30 s now: 3 tasks wait until `resume a`."
+    (paused,) = notes([evolve(IDLE, paused_s=30.0)], workers[:1])
+    assert paused == "a is paused, for 30 s now: nothing is taken from it until `resume a`."
     assert "4 dead letters of a have made room" in trimmed
     assert versions == "Workers run 2 versions: 1 (1), 2 (1)."
