@@ -27,8 +27,9 @@ run: setup  ## Run a worker; with no REDIS_URL and DATABASE_URL it starts privat
 demo: setup  ## Show a cluster at work, and kill a worker in the middle of it
 	@exec $(BIN)/python -m runtime demo
 
-picture: setup  ## Make the picture in the README anew, from a run of the demo
+picture: setup  ## Make the pictures in the README and docs anew: the demo, and workers in trouble
 	$(BIN)/python -m runtime demo --picture docs/demo.svg
+	$(BIN)/python -m tests.cli.watch_pictures docs
 
 check: setup  ## Lint, types, import contracts
 	$(BIN)/ruff format --check .

@@ -1,7 +1,8 @@
 """An overview as lines that fit a screen: the worst first, the rest summed up.
 
-What is wrong gets up to a third of the screen, the queues a third of what is left, the workers the
-rest: first those in trouble, then those that run something for the longest, then the busiest.
+What is wrong gets up to a third of the screen, or what the tables leave; the queues get a third of
+what is left, or what the workers leave; the workers get the rest: first those in trouble, then
+those that run something for the longest, then the busiest.
 """
 
 from collections.abc import Sequence
@@ -81,10 +82,11 @@ class Board:
         found = self.found
         head = self._head(width)
         left = height - len(head)
-        wrong = _sentences(found.remarks, _WRONG, width, max(2, left // 3))
+        spare = left - _needed(found)
+        wrong = _sentences(found.remarks, _WRONG, width, max(2, left // 3, spare))
         noted = _sentences(found.notes, _NOTE, width, max(1, left // 6))
         left -= len(wrong) + len(noted)
-        queues = _queues(found.queues, width, max(3, left // 3))
+        queues = _queues(found.queues, width, max(3, left // 3, left - len(found.workers) - 2))
         left -= len(queues)
         workers = _workers(found.workers, width, left)
         left -= len(workers)
@@ -114,16 +116,30 @@ class Board:
         return head
 
 
+def _needed(found: Overview) -> int:
+    """Return how many lines the tables and notes take, with the empty ones between them."""
+    tables = [len(part) for part in (found.queues, found.workers, found.recurring) if part]
+    return 1 + sum(2 + rows for rows in tables) + 2 * len(found.notes)
+
+
 def _sentences(sentences: Sequence[str], style: str, width: int, most: int) -> list[Line]:
-    """Wrap sentences; of more than fit, the first, and how many there are beside."""
+    """Set each sentence on a line at least; the worst are written out as far as there is room.
+
+    Of more than there are lines, the first, and how many there are beside.
+    """
+    shown = sentences if len(sentences) <= most else sentences[: most - 1]
+    room = most - len(sentences)
     lines: list[Line] = []
-    for number, sentence in enumerate(sentences):
+    for sentence in shown:
         wrapped = _wrapped(sentence, width)
-        last = number == len(sentences) - 1
-        if len(lines) + len(wrapped) + (not last) > most:
-            lines.append((shortened(f"… and {len(sentences) - number} more", width), style))
-            return lines[-most:] if len(lines) > most else lines
+        more = len(wrapped) - 1
+        if more > max(0, room):
+            wrapped, more = [f"{_wrapped(sentence, width - 2)[0]} …"], 0
+        room -= more
         lines += [(line, style) for line in wrapped]
+    if len(shown) < len(sentences):
+        rest = f"… and {len(sentences) - len(shown)} more"
+        lines.append((shortened(rest, width), style))
     return lines
 
 

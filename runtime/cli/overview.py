@@ -7,11 +7,11 @@ from typing import Any, Final
 
 from attrs import evolve, frozen
 
-from runtime.cli.queue_views import HolderView, QueueView, look_at, newest_dead
+from runtime.cli.queue_views import HolderView, QueueView, look_at, recent_dead
 from runtime.cli.rates import Backlogs, answered_rate
 from runtime.cli.recurring_views import RecurringView, read_recurring
 from runtime.cli.remarks import notes, remarks
-from runtime.cli.worker_views import WorkerView, heartbeat_ages, read_runs, view_of
+from runtime.cli.worker_views import WorkerView, heartbeat_ages, read_held, read_runs, view_of
 from runtime.heartbeats import Asks, queues_of, read_heartbeats, read_heartbeats_of, texts
 
 _DISCOVERY: Final = 30.0
@@ -133,16 +133,16 @@ class Lookout:
             out = answered_rate(queue.name, beats)
             grows = growth.get(queue.name)
             known = out is not None and grows is not None
-            dead = None
-            if queue.dead:
-                dead = await newest_dead(self._session, queue.name, server_now.timestamp())
+            dead, more = await recent_dead(
+                self._session, queue.name, queue.dead, server_now.timestamp()
+            )
             views.append(
                 evolve(
                     queue,
                     out_s=out,
                     in_s=max(0.0, (out or 0.0) + (grows or 0.0)) if known else None,
-                    dead_newest_s=None if dead is None else dead[0],
-                    dead_newest="" if dead is None else dead[1],
+                    dead_recent=dead,
+                    dead_more=more,
                 )
             )
         return tuple(views)
@@ -166,18 +166,16 @@ class Lookout:
         server_now: datetime,
     ) -> tuple[WorkerView, ...]:
         holders = {queue.name: queue.holders for queue in queues}
-        runs = await read_runs(self._session, holders, server_now)
+        held = await read_held(self._session, holders)
+        runs = await read_runs(self._session, held, server_now)
         ages = await heartbeat_ages(self._session, beats)
-        return tuple(
-            view_of(
-                beat,
-                stored_s,
-                _holding(beat, holders),
-                runs.get(str(beat.get("holder")), ()),
-                server_now,
-            )
-            for beat, stored_s in zip(beats, ages, strict=True)
-        )
+        views = []
+        for beat, stored_s in zip(beats, ages, strict=True):
+            holder = str(beat.get("holder"))
+            holding = _holding(beat, holders)
+            view = view_of(beat, stored_s, holding, runs.get(holder, ()), server_now)
+            views.append(evolve(view, holds=held.get(holder, ())[: view.slots]))
+        return tuple(views)
 
 
 def _holding(

@@ -14,6 +14,20 @@ from runtime.redis import keys
 LIVES: Final = 4.0
 """Seconds without a renewal after which a lease counts as lapsed; others reclaim by then."""
 
+RECENT: Final = 3_600.0
+"""Seconds for which a dead letter is news."""
+
+_LETTERS: Final = 500
+"""Dead letters that are read in one look at most."""
+
+_BYTES: Final = 2**20
+"""What these may have together, if they are as large as the newest; each may have 1 MiB itself."""
+
+
+def worker_of(holder: str) -> str:
+    """Return the name of the worker that holds tasks under a name."""
+    return holder.rpartition("#")[0]
+
 
 @frozen
 class HolderView:
@@ -37,7 +51,26 @@ class HolderView:
     @property
     def worker_id(self) -> str:
         """The worker's name."""
-        return self.name.rpartition("#")[0]
+        return worker_of(self.name)
+
+
+@frozen
+class DeadView:
+    """Dead letters of the last hour that are of one kind.
+
+    Attributes:
+        reason: why they were put away.
+        type: the type of the tasks; empty where it can't be read.
+        count: how many were read.
+        newest_s: seconds since the newest was put away.
+        oldest_s: seconds since the oldest of them was.
+    """
+
+    reason: str
+    type: str
+    count: int
+    newest_s: float
+    oldest_s: float
 
 
 @frozen
@@ -55,8 +88,9 @@ class QueueView:
         paused_s: seconds since the queue was paused; None if it isn't.
         trimmed: dead letters that have made room for newer ones.
         holders: who holds tasks of it, or may.
-        dead_newest_s: seconds since the newest dead letter was put away; None if there is none.
-        dead_newest: why that was, and what type of task it is.
+        dead_recent: the dead letters of the last hour by their kind, the kind with the newest
+            first; of many the newest some hundreds.
+        dead_more: whether there may be more of the last hour than were read.
         out_s: tasks that its workers answer a second; None if none of them tells it.
         in_s: tasks that come a second: those that are answered, and by how much the backlog grows;
             None until two looks have told that.
@@ -71,8 +105,8 @@ class QueueView:
     paused_s: float | None = None
     trimmed: int = 0
     holders: tuple[HolderView, ...] = ()
-    dead_newest_s: float | None = None
-    dead_newest: str = ""
+    dead_recent: tuple[DeadView, ...] = ()
+    dead_more: bool = False
     out_s: float | None = None
     in_s: float | None = None
 
@@ -119,20 +153,50 @@ async def look_at(session: Asks, name: str, now: datetime) -> tuple[QueueView, d
     return view, renewed
 
 
-async def newest_dead(session: Asks, name: str, server_now: float) -> tuple[float, str] | None:
-    """Return how many seconds ago a queue's newest dead letter was put away, and why.
+async def recent_dead(
+    session: Asks, name: str, dead: int, server_now: float
+) -> tuple[tuple[DeadView, ...], bool]:
+    """Read the dead letters of the last hour; say also whether there may be more.
+
+    Args:
+        session: the way to the server.
+        name: the queue.
+        dead: how many dead letters it has.
+        server_now: the server's time.
 
     Raises:
         PoolError: the server is out of reach or refuses.
     """
-    request = f"tell of {name}"
-    found = await session.ask(request, "XREVRANGE", keys.dead(name), "+", "-", "COUNT", "1")
-    if not found:
-        return None
-    entry, words = found[0]
-    fields = dict(zip(words[::2], words[1::2], strict=True))
-    why = [fields.get(field, b"").decode(errors="replace") for field in (b"reason", b"type")]
-    return max(0.0, server_now - int(entry.partition(b"-")[0]) / 1000), " ".join(filter(None, why))
+    newest = await _letters(session, name, server_now, 1) if dead else []
+    if not newest:
+        return (), False
+    _, words = newest[0]
+    # A flood is of one kind, so its newest letter tells how large the others are.
+    count = min(_LETTERS, max(1, _BYTES // sum(map(len, words))))
+    found = newest if count == 1 else await _letters(session, name, server_now, count)
+    kinds: dict[tuple[str, str], list[float]] = {}
+    for entry, fields in found:
+        told = dict(zip(fields[::2], fields[1::2], strict=True))
+        reason, task_type = (
+            told.get(field, b"").decode(errors="replace") for field in (b"reason", b"type")
+        )
+        since = max(0.0, server_now - int(entry.partition(b"-")[0]) / 1000)
+        kinds.setdefault((reason, task_type), []).append(since)
+    views = (
+        DeadView(reason, task_type, len(ages), min(ages), max(ages))
+        for (reason, task_type), ages in kinds.items()
+    )
+    return tuple(views), len(found) == count < dead
+
+
+async def _letters(
+    session: Asks, name: str, server_now: float, count: int
+) -> list[tuple[bytes, list[bytes]]]:
+    since = f"{max(0, int((server_now - RECENT) * 1000))}"
+    found: list[tuple[bytes, list[bytes]]] = await session.ask(
+        f"tell of {name}", "XREVRANGE", keys.dead(name), "+", since, "COUNT", f"{count}"
+    )
+    return found
 
 
 def _whole(value: bytes | None) -> int:

@@ -8,7 +8,7 @@ from typing import Any, Final
 from attrs import frozen
 
 from messages import MessageError, Progress, decode_progress, decode_task
-from runtime.cli.queue_views import HolderView
+from runtime.cli.queue_views import HolderView, worker_of
 from runtime.errors import RequestRefusedError
 from runtime.heartbeats import Asks, texts
 from runtime.redis import keys
@@ -21,6 +21,8 @@ _TASKS: Final = 200
 
 _OF_ONE: Final = 8
 """Held tasks that are read of one holder at most."""
+
+_RUNS: Final = "tell what runs"
 
 
 @frozen
@@ -47,6 +49,19 @@ class TaskView:
 
 
 @frozen
+class HeldView:
+    """A task that a worker holds: it runs, or is about to.
+
+    Attributes:
+        task_id: its id.
+        type: its type.
+    """
+
+    task_id: str
+    type: str
+
+
+@frozen
 class WorkerView:
     """A worker, by its last heartbeat, its lease and the tasks that it holds.
 
@@ -64,6 +79,9 @@ class WorkerView:
         memory_bytes: what of its memory is resident; None if it doesn't tell.
         clock_s: by how many seconds its clock is ahead of the server's; None if that can't be told.
         runs: the tasks that have run for half a second or more, the longest first; of many some.
+        holds: the tasks that it may run, the first taken first; of many some.
+        host: its machine's name, as it tells it.
+        pid: its process, likewise; 0 if it doesn't tell.
     """
 
     worker_id: str
@@ -79,6 +97,9 @@ class WorkerView:
     memory_bytes: int | None = None
     clock_s: float | None = None
     runs: tuple[TaskView, ...] = ()
+    holds: tuple[HeldView, ...] = ()
+    host: str = ""
+    pid: int = 0
 
 
 async def heartbeat_ages(session: Asks, beats: Sequence[dict[str, Any]]) -> list[float | None]:
@@ -96,23 +117,18 @@ async def heartbeat_ages(session: Asks, beats: Sequence[dict[str, Any]]) -> list
     return [_EXPIRES - ms / 1000 if 0 <= ms <= _EXPIRES * 1000 else None for ms in left]
 
 
-async def read_runs(
-    session: Asks, holders: Mapping[str, Sequence[HolderView]], server_now: datetime
-) -> dict[str, tuple[TaskView, ...]]:
-    """Read which tasks run, by holder, the longest first.
-
-    Those that are held are read, the first of each list, some hundreds in all; of these the workers
-    tell which have run for half a second or more.
+async def read_held(
+    session: Asks, holders: Mapping[str, Sequence[HolderView]]
+) -> dict[str, tuple[HeldView, ...]]:
+    """Read which tasks are held, by holder: the first of each list, some hundreds in all.
 
     Args:
         session: the way to the server.
         holders: by queue.
-        server_now: the server's time.
 
     Raises:
         PoolError: the server is out of reach or refuses.
     """
-    request = "tell what runs"
     left, wanted = _TASKS, []
     for queue, those in holders.items():
         for holder in those:
@@ -122,24 +138,41 @@ async def read_runs(
                 left -= count
     lists = await asyncio.gather(
         *(
-            session.ask(request, "LRANGE", keys.inflight(queue, holder.name), "0", str(count - 1))
+            session.ask(_RUNS, "LRANGE", keys.inflight(queue, holder.name), "0", str(count - 1))
             for queue, holder, count in wanted
         )
     )
-    ids = [
-        (holder, task_id)
-        for (_, holder, _), bodies in zip(wanted, lists, strict=True)
-        for body in bodies
-        if (task_id := _id(body)) is not None
-    ]
+    held: dict[str, tuple[HeldView, ...]] = {}
+    for (_, holder, _), bodies in zip(wanted, lists, strict=True):
+        read = tuple(task for body in bodies if (task := _held(body)) is not None)
+        held[holder.name] = held.get(holder.name, ()) + read
+    return held
+
+
+async def read_runs(
+    session: Asks, held: Mapping[str, Sequence[HeldView]], server_now: datetime
+) -> dict[str, tuple[TaskView, ...]]:
+    """Read which tasks run, by holder, the longest first.
+
+    Of those that are held the workers tell which have run for half a second or more.
+
+    Args:
+        session: the way to the server.
+        held: what each holder holds.
+        server_now: the server's time.
+
+    Raises:
+        PoolError: the server is out of reach or refuses.
+    """
+    ids = [(holder, task.task_id) for holder, tasks in held.items() for task in tasks]
     if not ids:
         return {}
-    told = await session.ask(request, "MGET", *(keys.progress(task_id) for _, task_id in ids))
+    told = await session.ask(_RUNS, "MGET", *(keys.progress(task_id) for _, task_id in ids))
     runs: dict[str, list[TaskView]] = {}
     for (holder, _), raw in zip(ids, told, strict=True):
         progress = None if raw is None else decode_progress(raw)
-        if progress is not None and progress.worker_id == holder.worker_id:
-            runs.setdefault(holder.name, []).append(_task(progress, server_now))
+        if progress is not None and progress.worker_id == worker_of(holder):
+            runs.setdefault(holder, []).append(_task(progress, server_now))
     return {
         name: tuple(sorted(those, key=lambda task: -task.seconds)) for name, those in runs.items()
     }
@@ -181,6 +214,8 @@ def view_of(
         memory_bytes=memory if isinstance(memory, int) else None,
         clock_s=None if stored_s is None else stored_s - by_clocks,
         runs=runs,
+        host=str(beat.get("host") or ""),
+        pid=_count(beat.get("pid")),
     )
 
 
@@ -196,11 +231,12 @@ def _task(progress: Progress, server_now: datetime) -> TaskView:
     )
 
 
-def _id(body: bytes) -> str | None:
+def _held(body: bytes) -> HeldView | None:
     try:
-        return decode_task(body).id
+        task = decode_task(body)
     except MessageError:
         return None
+    return HeldView(task.id, task.type)
 
 
 def _count(value: object) -> int:

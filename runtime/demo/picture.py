@@ -13,7 +13,7 @@ from runtime.demo.view import view
 _WIDTH: Final = 100
 _HEIGHT: Final = 28
 
-_FORMAT: Final = """\
+FORMAT: Final = """\
 <svg class="rich-terminal" viewBox="0 0 {width} {height}" xmlns="http://www.w3.org/2000/svg">
 <style>
 .{unique_id}-matrix {{
@@ -58,7 +58,7 @@ def write(snapshot: Snapshot, path: Path) -> None:
         legacy_windows=False,
     )
     console.print(view(snapshot, _WIDTH, _HEIGHT), height=_HEIGHT)
-    svg = console.export_svg(title="python -m runtime demo", code_format=_FORMAT, unique_id="demo")
+    svg = console.export_svg(title="python -m runtime demo", code_format=FORMAT, unique_id="demo")
     try:
         path.write_text(svg, encoding="utf-8")
     except OSError as error:

@@ -7,7 +7,7 @@ import subprocess
 import sys
 import uuid
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 
 from runtime.cli.options import VARIABLES
 from runtime.redis.connection import sync_client
@@ -45,13 +45,15 @@ def run(
 class Worker:
     """A worker in a process of its own, with the sample handlers unless others are named."""
 
+    program: ClassVar[tuple[str, ...]] = ("-m", "runtime")
+
     def __init__(self, directory: Path, *arguments: str, **variables: str) -> None:
         self.log_file = directory / f"log-{uuid.uuid4().hex}"
         if "--handlers" not in arguments:
             arguments = ("--handlers", f"{SAMPLE}:handlers", *arguments)
         with self.log_file.open("wb") as log:
             self._process = subprocess.Popen(
-                [sys.executable, "-m", "runtime", *arguments],
+                [sys.executable, *self.program, *arguments],
                 cwd=directory,
                 env=environment(directory, **variables),
                 stdin=subprocess.DEVNULL,
@@ -108,10 +110,11 @@ class Queue:
     def __exit__(self, *_: object) -> None:
         self.client.close()
 
-    def push(self, task_type: str, payload: dict[str, Any] | None = None) -> str:
+    def push(self, task_type: str, payload: dict[str, Any] | None = None, **fields: Any) -> str:
         task_id = str(uuid.uuid4())
         body = {"id": task_id, "type": task_type, "payload": payload or {}}
-        self.client.rpush(self.name, json.dumps({**body, "created_at": "2024-02-17T10:30:00Z"}))
+        made = {"created_at": "2024-02-17T10:30:00Z"}
+        self.client.rpush(self.name, json.dumps({**body, **made, **fields}))
         return task_id
 
     def bodies(self) -> list[bytes]:

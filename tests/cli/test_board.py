@@ -99,6 +99,32 @@ def test_many_remarks_leave_room_for_the_rest() -> None:
     assert any(text.startswith("worker-002") for text in texts)
 
 
+def test_each_remark_has_a_line_and_the_worst_are_written_out() -> None:
+    """Of sentences that need more lines than there are, each begins, and the first ones end."""
+    wrong = tuple(f"Remark {n}: " + "very long words " * 12 + "the end." for n in range(7))
+    found = Overview((QUEUE,), fleet(3), wrong)
+    lines = [text for text, style in Board(found, "redis://host").lines(80, 24) if "red" in style]
+    assert [f"Remark {n}:" in " ".join(lines) for n in range(7)] == [True] * 7
+    assert [text.endswith("the end.") for text in lines[:3]] == [False, False, True]
+    assert all(text.endswith(" …") for text in lines[-4:])
+
+
+def test_what_the_tables_leave_is_for_remarks() -> None:
+    """Few queues and workers leave more than a third of the screen for what is wrong."""
+    found = Overview((QUEUE,), fleet(3), tuple(f"Remark {n}." for n in range(12)))
+    texts = [text for text, _ in Board(found, "redis://host").lines(80, 24)]
+    assert sum(text.startswith("Remark") for text in texts) == 12
+    assert [text.split()[0] for text in texts[-3:]] == ["worker-000", "worker-001", "worker-002"]
+
+
+def test_what_few_workers_leave_is_for_queues() -> None:
+    """Where there are few workers, more than a third of the screen may be queues."""
+    queues = tuple(evolve(QUEUE, name=f"queue-{n:02}") for n in range(12))
+    texts = [text for text, _ in Board(Overview(queues, fleet(3), ()), "r").lines(80, 24)]
+    assert sum(text.startswith("queue-") for text in texts) == 12
+    assert sum(text.startswith("worker-") for text in texts) == 3
+
+
 def test_notes_take_no_line_from_the_end() -> None:
     """Whatever is said above, the last line still sums up the workers that aren't shown."""
     said = tuple(f"Sentence {n}." for n in range(9))

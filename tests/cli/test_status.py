@@ -1,4 +1,3 @@
-import asyncio
 import fcntl
 import json
 import os
@@ -18,8 +17,6 @@ import pytest
 
 from runtime.cli.app import run as run_here
 from runtime.cli.figures import age
-from runtime.cli.overview import Lookout
-from runtime.producer_session import open_session
 from tests.cli.commands import Queue, Worker, count, environment, run
 from tests.polling import eventually
 from tests.servers import Valkey
@@ -37,11 +34,10 @@ def test_ages_have_two_units_at_most(seconds: float, written: str) -> None:
 def test_status_shows_queues_and_workers(tmp_path: Path, redis_url: str) -> None:
     """Status shows what waits, what runs, dead letters and workers, within 80 columns."""
     began, go = tmp_path / "began", tmp_path / "go"
-    with Queue(redis_url) as queue, Queue(redis_url, "brain:mission_tasks") as missions:
+    with Queue(redis_url) as queue:
         queue.push("nobody-knows-this")
         for _ in range(3):
             queue.push("until", {"began": str(began), "file": str(go)})
-        missions.push("agent.chat")
         name = "a-worker-with-a-name-that-is-as-long-as-those-of-a-cluster-of-containers"
         with Worker(tmp_path, "--worker-id", name, REDIS_URL=redis_url).ready() as worker:
             eventually(lambda: count(began) == 2 and len(queue.bodies()) == 1)
@@ -54,27 +50,10 @@ def test_status_shows_queues_and_workers(tmp_path: Path, redis_url: str) -> None
     assert max(map(len, lines[1:])) <= 80
     assert any(line.split()[:4] == ["brain:cluster_tasks", "1", "2", "1"] for line in lines)
     assert any(line.startswith("a-worker-w") and line.endswith("alive") for line in lines)
-    assert "1 task waits on brain:mission_tasks, and no worker serves it." in lines
     found = json.loads(machine.stdout)
     assert [seen["worker_id"] for seen in found["workers"]] == [name]
     assert found["workers"][0]["lease_alive"] is True
     assert found["queues"][0]["in_flight"] == 2
-
-
-def test_a_killed_worker_has_no_lease(tmp_path: Path, redis_url: str) -> None:
-    """While a dead worker's heartbeat lasts it is shown without a living lease, which is wrong."""
-
-    def look() -> tuple[int, list[bool], str]:
-        done = run(tmp_path, "status", "--json", REDIS_URL=redis_url)
-        found = json.loads(done.stdout)
-        alive = [seen["lease_alive"] for seen in found["workers"]]
-        return done.returncode, alive, " ".join(found["remarks"])
-
-    with Worker(tmp_path, "--worker-id", "w", REDIS_URL=redis_url):
-        eventually(lambda: look() == (0, [True], ""))
-    code, _, said = eventually(lambda: (seen := look())[1] == [False] and seen)
-    assert code == 1
-    assert said.startswith("Worker w has no renewed lease for")
 
 
 def test_an_empty_server(redis_url: str, capsys: pytest.CaptureFixture[str]) -> None:
@@ -137,33 +116,6 @@ def test_what_runs_is_shown(tmp_path: Path, redis_url: str) -> None:
     assert run_["seconds"] > 0
 
 
-def test_a_slow_server_is_wrong(redis_url: str, capsys: pytest.CaptureFixture[str]) -> None:
-    """A server that takes more than a second for an answer is told, with how long it took."""
-    with Queue(redis_url) as queue:
-        queue.client.execute_command("CLIENT", "PAUSE", "1200", "ALL")
-        assert run_here(["status", "--redis-url", redis_url]) == 1
-    assert "for an answer: it or the way to it is overloaded" in capsys.readouterr().out
-
-
-def test_a_server_that_becomes_slow_is_wrong_once(redis_url: str) -> None:
-    """Of several looks, the one during which the server was slow tells of it, and no later one."""
-
-    async def looks(queue: Queue) -> list[tuple[str, ...]]:
-        session = await open_session(redis_url, 5.0, lambda: 0.5)
-        try:
-            lookout = Lookout(session, ())
-            queue.client.execute_command("CLIENT", "PAUSE", "1200", "ALL")
-            return [(await lookout.look()).remarks for _ in range(2)]
-        finally:
-            await session.aclose()
-
-    with Queue(redis_url) as queue:
-        slow, after = asyncio.run(looks(queue))
-    assert len(slow) == 1
-    assert "for an answer" in slow[0]
-    assert after == ()
-
-
 def test_what_another_worker_tells_isnt_shown_here(
     redis_url: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -183,18 +135,6 @@ def test_what_another_worker_tells_isnt_shown_here(
             (worker,) = json.loads(capsys.readouterr().out)["workers"]
             assert worker["active"] == 1
             assert [task["task_id"] for task in worker["runs"]] == runs
-
-
-def test_the_newest_dead_letter_is_told(redis_url: str, capsys: pytest.CaptureFixture[str]) -> None:
-    """A dead letter of the last hour is wrong, with its reason and type; an older one isn't."""
-    with Queue(redis_url) as queue:
-        seconds, _ = queue.client.time()
-        dead = f"{{{queue.name}}}:dead"
-        queue.client.xadd(dead, {"reason": "rejected", "type": "x"}, f"{seconds - 4000}000-0")
-        assert run_here(["status", "--redis-url", redis_url]) == 0
-        queue.client.xadd(dead, {"reason": "rejected", "type": "y"}, f"{seconds - 100}000-0")
-        assert run_here(["status", "--redis-url", redis_url]) == 1
-    assert "has 2 dead letters, the newest of 1 m" in capsys.readouterr().out
 
 
 def test_without_the_right_to_ask_for_expiry_clocks_serve(tmp_path: Path, redis_url: str) -> None:
