@@ -199,7 +199,11 @@ class Fetcher:
             return
         order = {queue: position for position, queue in enumerate(self._queues)}
         for queue, found in sorted(taken, key=lambda one: order[one[0]]):
-            await self._admit(queue, found)
+            if queue in state.paused:
+                # It came between the news of the pause and the end of the wait.
+                await self._give_back({queue: list(found.raws)})
+            else:
+                await self._admit(queue, found)
         if taken:
             # The executor first: what the fetcher does next costs the task as much as its way here.
             await anyio.lowlevel.checkpoint()

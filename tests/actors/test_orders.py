@@ -8,6 +8,7 @@ import pytest
 
 from runtime import TaskAnswered, TaskCancelled, TaskDead, TaskDelayed, TaskRunning, TaskWaiting
 from runtime.memory import MemoryTaskQueue
+from runtime.memory.session import MemorySession
 from runtime.outgoing import Terms
 from tests.actors.stage import Q, Stage, until
 
@@ -190,6 +191,27 @@ async def test_a_pause_ends_a_wait_under_way(stage: Stage) -> None:
         await queue_of(stage).resume(Q)
         with anyio.fail_after(1):
             await stage.answer("a")
+
+
+@pytest.mark.virtual
+async def test_what_a_wait_takes_after_a_pause_is_given_back(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """From the moment when a worker knows of a pause nothing runs, though its wait still lasts."""
+    async with stage.working() as worker:
+        await anyio.sleep(1)
+        with monkeypatch.context() as patch:
+            # As on a server that is late to end the wait.
+            patch.setattr(MemorySession, "wake", lambda _: None)
+            await queue_of(stage).pause(Q)
+            await anyio.sleep(0.5)
+            assert worker.statistics().paused == {Q}
+            await stage.push_naps("a")
+            await anyio.sleep(10)
+        assert worker.statistics().released == 1
+        assert (stage.started, stage.queued(), stage.inflight()) == ([], ["a"], [])
+        await queue_of(stage).resume(Q)
+        await stage.answer("a")
 
 
 @pytest.mark.virtual
