@@ -18,6 +18,7 @@ from actors.broker import Session
 from actors.concealment import concealed, hider
 from actors.context import Context
 from actors.control import Reject, Retry
+from actors.deadlines import Deadlines
 from actors.failures import Failure, failure_of, shortened_traceback
 from actors.handler import Handler
 from actors.ledger import Ledger
@@ -61,6 +62,7 @@ class Tools:
         worker_id: for the handlers' context.
         unknown_keys: says once what payloads have too much.
         processes: runs handlers in processes.
+        deadlines: ends handlers whose time is up.
         loop: where the session is, for handlers in threads.
         threads: bounds the threads of `def` handlers. It is the executors that bound how many run
             at once; a thread that was given up must not keep a slot from working.
@@ -74,6 +76,7 @@ class Tools:
     session: Session
     worker_id: str
     processes: Processes
+    deadlines: Deadlines
     loop: Loop = field(factory=Loop)
     unknown_keys: UnknownKeys = field(factory=UnknownKeys)
     threads: anyio.CapacityLimiter = field(factory=lambda: anyio.CapacityLimiter(inf))
@@ -167,7 +170,7 @@ class Execution:
         the handler made up (it awaited something that was cancelled) is a failure like others.
         """
         scope = running.scope
-        scope.deadline = running.since + limit
+        self._tools.deadlines.set(running, running.since + limit)
         task = running.delivery.task
         with scope:
             try:
@@ -175,7 +178,7 @@ class Execution:
                     return await handler.function(payload), None
                 context = self._context(running, limit)
                 if (task.saved or task.deaths) and handler.takes_context:
-                    await _recall(running, limit)
+                    await self._recall(running, limit)
                 if handler.in_process:
                     body, tracer = bytes(task.payload), self._state.tracer
                     trace = {} if tracer is None else tracer.here()
@@ -188,6 +191,14 @@ class Execution:
                     raise
                 return None, error
         return None, None
+
+    async def _recall(self, running: Running, limit: float) -> None:
+        """Read what an earlier run has saved; the time of this one begins when it has that."""
+        deadlines = self._tools.deadlines
+        deadlines.set(running, inf)
+        if running.notes is not None:
+            await running.notes.read()
+        deadlines.set(running, anyio.current_time() + limit)
 
     async def _call_in_thread(self, handler: Handler, payload: object, context: Context) -> object:
         """Call a `def` handler in a thread, which is given up if the task is cancelled."""
@@ -290,14 +301,6 @@ class Execution:
             trace = shortened_traceback(failure, hide)
             return Failed(delivery, run, error, failure.error_type, trace)
         return Retried(delivery, run, error, failure.error_type, decision.after)
-
-
-async def _recall(running: Running, limit: float) -> None:
-    """Read what an earlier run has saved; the time of this one begins when it has that."""
-    running.scope.deadline = inf
-    if running.notes is not None:
-        await running.notes.read()
-    running.scope.deadline = anyio.current_time() + limit
 
 
 def _passes(error: BaseException, scope: anyio.CancelScope) -> bool:

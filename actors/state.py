@@ -5,6 +5,7 @@ Written by the executors and the fetcher, read by the heartbeat, by the drain an
 
 from datetime import datetime
 from enum import Enum
+from math import inf
 
 import anyio
 from attrs import define, field, frozen
@@ -38,6 +39,7 @@ class Running:
         scope: cancels it.
         loop_task: identifies the event loop's task that runs it.
         interrupt: why it was cancelled by us, if it was.
+        deadline: when its time is up, in seconds of the event loop's clock.
         took: how many seconds it took, once it has ended.
         forsaken: whether its outcome no longer counts, because the task was given back.
         notes: what it notes of itself, if its handler has a context.
@@ -51,6 +53,7 @@ class Running:
     interrupt: Interrupt | None = None
     forsaken: bool = False
     took: float = 0.0
+    deadline: float = inf
     notes: RunNotes | None = None
 
     def note_saves(self) -> None:

@@ -22,6 +22,7 @@ from anyio.abc import TaskGroup
 from attrs import frozen
 
 from actors.broker import Session
+from actors.deadlines import Deadlines
 from actors.death_watch import Timing
 from actors.drain import Drain, Ends
 from actors.execution import Tools
@@ -80,6 +81,7 @@ async def run_tree(parts: Parts, slots: TaskGroup) -> None:
     intake = Intake(channels, state, ledger, settings)
     fetcher = Fetcher(parts.queues, session, intake, state, ledger, settings)
     processes = Processes(state.slots, max_result_bytes=settings.max_result_bytes)
+    deadlines = Deadlines(state)
     tools = Tools(
         handlers=parts.handlers,
         settings=settings,
@@ -89,6 +91,7 @@ async def run_tree(parts: Parts, slots: TaskGroup) -> None:
         session=session,
         worker_id=parts.worker_id,
         processes=processes,
+        deadlines=deadlines,
     )
     executors = [
         Executor(slot, deliveries.clone(), to_publisher.clone(), tools)
@@ -104,7 +107,7 @@ async def run_tree(parts: Parts, slots: TaskGroup) -> None:
             parts.queues, session, state, parts.worker_id, parts.surroundings, parts.timing
         )
         group.start_soon(_fetch, fetcher, ends, parts)
-        slots.start_soon(_execute, executors, processes, ends)
+        slots.start_soon(_execute, executors, processes, deadlines, ends)
         group.start_soon(_publish, publisher, ends)
         group.start_soon(HeartbeatSender(session, settings, parts.compose).run)
         group.start_soon(keeper.run)
@@ -132,12 +135,17 @@ async def _fetch(fetcher: Fetcher, ends: Ends, parts: Parts) -> None:
         parts.stop.request(parts.settings.grace)
 
 
-async def _execute(executors: list[Executor], processes: Processes, ends: Ends) -> None:
+async def _execute(
+    executors: list[Executor], processes: Processes, deadlines: Deadlines, ends: Ends
+) -> None:
     try:
         # Whatever ends the executors, no process outlives them.
-        async with processes, anyio.create_task_group() as group:
-            for executor in executors:
-                group.start_soon(executor.run)
+        async with processes, anyio.create_task_group() as watch:
+            watch.start_soon(deadlines.run)
+            async with anyio.create_task_group() as group:
+                for executor in executors:
+                    group.start_soon(executor.run)
+            watch.cancel_scope.cancel()
     finally:
         ends.executors.set()
 
