@@ -1,8 +1,8 @@
 """The wiring of a worker's actors.
 
     session ─▶ Fetcher ═deliveries═▶ Executor (one a slot) ═outcomes═▶ Publisher ─▶ session
-               HeartbeatSender · LeaseKeeper · Janitor · OrderWatch · Reporter · Deadlines
-               Drain · Promoter · Scheduler (one of each a queue)
+               HeartbeatSender · LeaseKeeper · Janitor · OrderWatch · Deadlines
+               Reporter · Drain; and for each queue a Promoter and a Scheduler
 
 `═` is a memory channel. The actors share nothing else but one `WorkerState` and one `Ledger`.
 
