@@ -9,7 +9,7 @@ from benchmarks.processes import BenchmarkError
 from benchmarks.report import all_met, as_json, show
 from benchmarks.suite import FULL, QUICK, compare_all, measure_all
 
-app = App(name="benchmarks", help="Measure the worker pool; takes about six minutes.")
+app = App(name="benchmarks", help="Measure the worker pool; takes about five minutes.")
 
 
 @app.default

@@ -152,8 +152,8 @@ class Simulation:
 
     def _happen(self, now: float, what: _What, which: object) -> None:
         match what, which:
-            case _What.PUSH, (float(), float(), int()) as task:
-                self._queue.append(task)
+            case _What.PUSH, (float(at), float(took), int(number)):
+                self._queue.append((at, took, number))
             case _What.READY, _Worker() as worker:
                 worker.ready = True
             case _What.END, (_Worker() as worker, int(number), float(took)):

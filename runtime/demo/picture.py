@@ -4,7 +4,7 @@ import io
 from pathlib import Path
 from typing import Final
 
-from rich.console import Console
+from rich.console import Console, RenderableType
 
 from runtime.demo.errors import DemoError
 from runtime.demo.snapshot import Snapshot
@@ -13,7 +13,7 @@ from runtime.demo.view import view
 _WIDTH: Final = 100
 _HEIGHT: Final = 28
 
-FORMAT: Final = """\
+_FORMAT: Final = """\
 <svg class="rich-terminal" viewBox="0 0 {width} {height}" xmlns="http://www.w3.org/2000/svg">
 <style>
 .{unique_id}-matrix {{
@@ -47,9 +47,27 @@ def write(snapshot: Snapshot, path: Path) -> None:
     Raises:
         DemoError: the file can't be written.
     """
+    seen = view(snapshot, _WIDTH, _HEIGHT)
+    svg = drawn(seen, "python -m runtime demo", "demo", _WIDTH, _HEIGHT)
+    try:
+        path.write_text(svg, encoding="utf-8")
+    except OSError as error:
+        raise DemoError(f"The picture can't be written: {error}.") from error
+
+
+def drawn(shown: RenderableType, title: str, name: str, width: int, height: int) -> str:
+    """Draw a terminal with something on it, as SVG.
+
+    Args:
+        shown: what.
+        title: of the terminal.
+        name: of the picture, for what is named within it.
+        width: in columns.
+        height: in lines.
+    """
     console = Console(
-        width=_WIDTH,
-        height=_HEIGHT,
+        width=width,
+        height=height,
         file=io.StringIO(),
         record=True,
         force_terminal=True,
@@ -57,9 +75,5 @@ def write(snapshot: Snapshot, path: Path) -> None:
         no_color=False,
         legacy_windows=False,
     )
-    console.print(view(snapshot, _WIDTH, _HEIGHT), height=_HEIGHT)
-    svg = console.export_svg(title="python -m runtime demo", code_format=FORMAT, unique_id="demo")
-    try:
-        path.write_text(svg, encoding="utf-8")
-    except OSError as error:
-        raise DemoError(f"The picture can't be written: {error}.") from error
+    console.print(shown, height=height)
+    return console.export_svg(title=title, code_format=_FORMAT, unique_id=name)

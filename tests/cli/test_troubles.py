@@ -13,7 +13,6 @@ import socket
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +23,7 @@ from runtime.cli.app import run as run_here
 from runtime.cli.overview import Lookout
 from runtime.producer_session import open_session
 from tests.cli.commands import CLUSTER, Queue, Worker, count
-from tests.cli.troubles import AheadWorker, grow_older
+from tests.cli.troubles import AheadWorker, ago, grow_older
 from tests.polling import eventually
 
 MISSIONS = "brain:mission_tasks"
@@ -70,15 +69,6 @@ def working(
         eventually(lambda: queue.client.exists("brain:worker:w:heartbeat"))
         eventually(lambda: look() == FINE)
         yield queue, worker, f"orker w (process {worker.pid} on {socket.gethostname()})"
-
-
-def ago(seconds: float) -> str:
-    return f"{datetime.now(UTC) - timedelta(seconds=seconds):%Y-%m-%dT%H:%M:%SZ}"
-
-
-def keep_waiting(queue: Queue, **fields: str) -> None:
-    """Push until a task stays: what had waited for one before the pause may still take one."""
-    eventually(lambda: queue.bodies() or not queue.push("echo", **fields))
 
 
 def says(sentences: list[str], pattern: str) -> bool:
@@ -239,10 +229,12 @@ def test_a_paused_queue(tmp_path: Path, redis_url: str, look: Look) -> None:
     with working(tmp_path, redis_url, look) as (queue, worker, _):
         assert run_here(["pause", CLUSTER, "--redis-url", redis_url]) == 0
         worker.says(f"Queue {CLUSTER} is paused")
-        keep_waiting(queue, created_at=ago(0))
+        queue.push("echo", created_at=ago(0))
+        eventually(queue.bodies)
         paused = look()
         queue.client.delete(CLUSTER)
-        keep_waiting(queue, created_at=ago(400))
+        queue.push("echo", created_at=ago(400))
+        eventually(queue.bodies)
         old = look()
     note = rf"{CLUSTER} is paused, for \d s now: 1 task waits until `resume {CLUSTER}`\."
     assert (paused.code, paused.wrong) == (0, [])

@@ -1,7 +1,7 @@
 """How a worker gets into trouble that takes long, or another machine, by itself."""
 
 import json
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Final
 
 from tests.cli.commands import Queue, Worker
@@ -23,6 +23,11 @@ class AheadWorker(Worker):
     """A worker whose clock is 90 s ahead."""
 
     program = ("-c", _AHEAD)
+
+
+def ago(seconds: float) -> str:
+    """Return a moment of the past, as tasks have it."""
+    return f"{datetime.now(UTC) - timedelta(seconds=seconds):%Y-%m-%dT%H:%M:%SZ}"
 
 
 def grow_older(queue: Queue, worker_id: str, seconds: int, **fields: str) -> None:

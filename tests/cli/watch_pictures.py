@@ -5,25 +5,21 @@ the server as it would be by then.
 """
 
 import asyncio
-import io
 import json
 import signal
 import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
-from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, Final
 
-from rich.console import Console
-
 from runtime.cli.board import Board
 from runtime.cli.overview import Lookout, Overview
-from runtime.demo.picture import FORMAT
+from runtime.demo.picture import drawn
 from runtime.producer_session import open_session
 from tests.cli.commands import CLUSTER, Queue, Worker, count
-from tests.cli.troubles import AheadWorker, grow_older
+from tests.cli.troubles import AheadWorker, ago, grow_older
 from tests.polling import eventually
 from tests.servers import make_valkey
 
@@ -69,10 +65,6 @@ async def _look(url: str) -> Overview:
         await session.aclose()
 
 
-def ago(seconds: float) -> str:
-    return f"{datetime.now(UTC) - timedelta(seconds=seconds):%Y-%m-%dT%H:%M:%SZ}"
-
-
 @contextmanager
 def few_troubles() -> Iterator[Stage]:
     """Run three workers: one whose loop is blocked, one that is stopped, one at work."""
@@ -109,31 +101,15 @@ def many_troubles(stage: Stage) -> None:
     queue.client.set(f"{{{_REPORTS}}}:paused", f"{queue.client.time()[0] - 1_500}000")
     stage.start(Worker, "reporter", "--queues", _REPORTS).says("is paused")
     with Queue(stage.url, _REPORTS) as reports:
-        # What had waited for a task before the worker knew of the pause may still take one.
-        created = ago(1_420)
-        eventually(
-            lambda: len(reports.bodies()) == 40 or not reports.push("echo", created_at=created)
-        )
+        for _ in range(40):
+            reports.push("echo", created_at=ago(1_420))
+        eventually(lambda: len(reports.bodies()) == 40)
     eventually(lambda: queue.client.xlen(f"{{{CLUSTER}}}:dead") >= 2_003)
 
 
 def write(found: Overview, path: Path, height: int) -> None:
-    console = Console(
-        width=_WIDTH,
-        height=height,
-        file=io.StringIO(),
-        record=True,
-        force_terminal=True,
-        color_system="truecolor",
-        no_color=False,
-        legacy_windows=False,
-        highlight=False,
-        markup=False,
-    )
-    console.print(Board(found, "redis://localhost:6379/0", when="03:12:00"), height=height)
-    svg = console.export_svg(
-        title="python -m runtime status --watch", code_format=FORMAT, unique_id=path.stem
-    )
+    board = Board(found, "redis://localhost:6379/0", when="03:12:00")
+    svg = drawn(board, "python -m runtime status --watch", path.stem, _WIDTH, height)
     path.write_text(svg, encoding="utf-8")
 
 
